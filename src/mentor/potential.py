@@ -1,0 +1,232 @@
+"""The potential: the fields of an ``.mtp`` file, its elements, and its compiled kernel."""
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mentor import basis as basis_generator
+from mentor import formats
+from mentor.active_set import ActiveSet
+from mentor.errors import InputError
+from mentor.kernel import Kernel
+from mentor.settings import command, option
+
+ELEMENTS_TAG = "elements="
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Potential:
+    """A Moment Tensor Potential of C species, K radial functions and n basis functions.
+
+    V_i = ξ⁰[z_i] + Σ_α ξ_α B_α(n_i) (Shapeev, Multiscale Model. Simul. 14, 1153 (2016)), with the
+    moments' radial functions f_μ(r; z_i, z_j) = scaling·Σ_k c[z_i, z_j, μ, k] Q_k(r). Distances in
+    Å, energies in eV.
+    """
+
+    species_count: int
+    min_dist: float
+    max_dist: float
+    radial_basis_type: str
+    radial_coeffs: np.ndarray
+    """c, shape (C, C, K, R); the first index is the central atom."""
+    alpha_moments_count: int
+    alpha_index_basic: np.ndarray
+    """Rows {μ, a, b, c}: M = Σ_j f_μ x^a y^b z^c / r^(a+b+c); shape (nb, 4)."""
+    alpha_index_times: np.ndarray
+    """Rows {i, j, m, k}, run in order: M[k] += m·M[i]·M[j]; shape (nt, 4)."""
+    alpha_moment_mapping: np.ndarray
+    """Which M are the B_α; shape (n,)."""
+    species_coeffs: np.ndarray
+    """ξ⁰ in eV, shape (C,)."""
+    moment_coeffs: np.ndarray
+    """ξ in eV, shape (n,)."""
+    scaling: float = 1.0
+    potential_name: str = "mentor"
+    potential_tag: str = ""
+    elements: tuple[str, ...] | None = None
+    """Chemical symbols of types 0, 1, …; None where the file does not name them."""
+    active_set: ActiveSet | None = None
+
+    @property
+    def radial_funcs_count(self) -> int:
+        """K."""
+        return self.radial_coeffs.shape[2]
+
+    @property
+    def radial_basis_size(self) -> int:
+        """R."""
+        return self.radial_coeffs.shape[3]
+
+    @property
+    def parameter_count(self) -> int:
+        """m = C²KR + C + n."""
+        return self.radial_coeffs.size + len(self.species_coeffs) + len(self.moment_coeffs)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """θ = (radial_coeffs, species_coeffs, moment_coeffs), shape (m,)."""
+        return np.concatenate([self.radial_coeffs.ravel(), self.species_coeffs, self.moment_coeffs])
+
+    def with_parameters(self, theta: np.ndarray) -> "Potential":
+        """The same potential with parameters ``theta``, and without its active set."""
+        radial, species, moments = np.split(
+            np.asarray(theta, float),
+            [self.radial_coeffs.size, self.radial_coeffs.size + self.species_count],
+        )
+        return replace(
+            self,
+            radial_coeffs=radial.reshape(self.radial_coeffs.shape),
+            species_coeffs=species,
+            moment_coeffs=moments,
+            active_set=None,
+        )
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The compiled kernel of this potential."""
+        return Kernel(
+            radial_basis_type=self.radial_basis_type,
+            scaling=self.scaling,
+            min_dist=self.min_dist,
+            max_dist=self.max_dist,
+            radial_coeffs=self.radial_coeffs,
+            species_coeffs=self.species_coeffs,
+            moment_coeffs=self.moment_coeffs,
+            alpha_moments_count=self.alpha_moments_count,
+            alpha_index_basic=self.alpha_index_basic,
+            alpha_index_times=self.alpha_index_times,
+            alpha_moment_mapping=self.alpha_moment_mapping,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``.mtp``, or ``.almtp`` with the active set, by the name's ending.
+
+        The numbers read back exactly.
+
+        Raises
+        ------
+        InputError
+            Unknown ending, or ``.almtp`` for a potential without active set.
+        StorageError
+            The file cannot be written; nothing is left half written.
+        """
+        formats.write_potential(path, self._fields())
+
+    def _fields(self) -> dict:
+        names = self.__dataclass_fields__
+        fields = {name: getattr(self, name) for name in names if name != "elements"}
+        fields["potential_tag"] = _tag_with_elements(self.potential_tag, self.elements)
+        return fields
+
+
+def load(path: str | os.PathLike[str], elements: "list[str] | tuple[str, ...] | None" = None) -> Potential:
+    """Read a potential from ``.mtp`` or ``.almtp``.
+
+    Parameters
+    ----------
+    path
+        File written by mentor, MLIP-2, MLIP-3 or motep.
+    elements
+        Chemical symbols of the types 0, 1, …; needed only where the file does not name them.
+
+    Raises
+    ------
+    FormatError
+        The file is not a complete potential; the message gives the line.
+    InputError
+        ``elements`` contradict the file.
+    """
+    fields = formats.read_potential(path)
+    named = _elements_of_tag(fields["potential_tag"])
+    if elements is not None:
+        elements = tuple(elements)
+        if len(elements) > fields["species_count"]:
+            raise InputError(
+                f"{path}: has {fields['species_count']} species but {len(elements)} elements "
+                f"({', '.join(elements)}) were given; give one symbol per species"
+            )
+        if named and named != elements:
+            raise InputError(
+                f"{path}: names its elements {', '.join(named)}, not {', '.join(elements)}; "
+                "leave elements out"
+            )
+    return Potential(**fields, elements=elements or named)
+
+
+def _elements_of_tag(tag: str) -> tuple[str, ...] | None:
+    for word in tag.split():
+        if word.startswith(ELEMENTS_TAG):
+            return tuple(word.removeprefix(ELEMENTS_TAG).split(","))
+    return None
+
+
+def _tag_with_elements(tag: str, elements: tuple[str, ...] | None) -> str:
+    words = [word for word in tag.split() if not word.startswith(ELEMENTS_TAG)]
+    return " ".join([*words, ELEMENTS_TAG + ",".join(elements)] if elements else words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitSettings:
+    """Settings of an untrained potential."""
+
+    level: int = option(16, "Highest level of the basis functions; even, 2 to 28.")
+    elements: tuple[str, ...] = option((), "Chemical symbols, in the order of the types.")
+    cutoff: float = option(5.0, "Radius of the neighbourhood (max_dist).", unit="Å")
+    min_dist: float = option(2.0, "Shortest distance the radial functions resolve.", unit="Å")
+    radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
+    independent: bool = option(False, "Leave out linearly dependent basis functions.")
+    seed: int = option(0, "Seed of the random coefficients.")
+    output: Path | None = option(None, "File to write the potential to (.mtp).")
+
+
+@command(InitSettings)
+def init(settings: InitSettings) -> Potential:
+    """Make an untrained potential with random coefficients, ready to be trained.
+
+    Raises
+    ------
+    InputError
+        No or repeated elements, or distances and sizes that make no sense.
+    """
+    elements = tuple(settings.elements)
+    if not elements or len(set(elements)) != len(elements):
+        raise InputError(f"elements = {list(elements)}: give each chemical symbol once")
+    if not 0 <= settings.min_dist < settings.cutoff:
+        raise InputError(
+            f"min_dist = {settings.min_dist} Å must lie between 0 and cutoff = {settings.cutoff} Å"
+        )
+    if settings.radial_basis_size < 1:
+        raise InputError(f"radial_basis_size = {settings.radial_basis_size} must be at least 1")
+    basis = basis_generator.generate(settings.level, independent=settings.independent)
+    rng = np.random.default_rng(settings.seed)
+    shape = (len(elements), len(elements), basis.radial_funcs_count, settings.radial_basis_size)
+    if settings.radial_basis_size < 1 or shape[2] < 1:
+        raise InputError("the basis has no radial functions")
+    potential = Potential(
+        species_count=len(elements),
+        elements=elements,
+        min_dist=float(settings.min_dist),
+        max_dist=float(settings.cutoff),
+        radial_basis_type="RBChebyshev",
+        radial_coeffs=_random_radial_coeffs(rng, shape),
+        alpha_moments_count=basis.alpha_moments_count,
+        alpha_index_basic=basis.alpha_index_basic,
+        alpha_index_times=basis.alpha_index_times,
+        alpha_moment_mapping=basis.alpha_moment_mapping,
+        species_coeffs=np.zeros(len(elements)),
+        moment_coeffs=1e-3 * rng.standard_normal(len(basis.alpha_moment_mapping)),
+    )
+    if settings.output is not None:
+        potential.save(settings.output)
+    return potential
+
+
+def _random_radial_coeffs(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Near-diagonal c: f_μ starts as the Chebyshev polynomial T_μ, with noise that differs by pair."""
+    c = 0.1 * rng.standard_normal(shape)
+    for mu in range(min(shape[2], shape[3])):
+        c[:, :, mu, mu] += 1.0
+    return c
