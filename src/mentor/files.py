@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from mentor.errors import StorageError
+from mentor.exceptions import StorageError
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:

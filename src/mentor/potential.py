@@ -10,7 +10,7 @@ import numpy as np
 from mentor import basis as basis_generator
 from mentor import formats
 from mentor.active_set import ActiveSet
-from mentor.errors import InputError
+from mentor.exceptions import InputError
 from mentor.kernel import Kernel
 from mentor.settings import command, option
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, field, fields
 from typing import Any, TypeVar
 
-from mentor.errors import InputError
+from mentor.exceptions import InputError
 
 Result = TypeVar("Result")
 

@@ -1,0 +1,1 @@
+"""Moment Tensor Potentials that learn from quantum mechanics by themselves."""
