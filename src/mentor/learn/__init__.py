@@ -1,1 +1,5 @@
-"""mentor.learn"""
+"""Learning on the fly: explore, find what is new, ask quantum mechanics, refit, go on.
+
+settings → campaign (the state machine) → explore · select · label · fit, with its state in store.
+Nothing is imported here, so that the small processes of :mod:`mentor.learn.worker` start quickly.
+"""
