@@ -1,0 +1,122 @@
+"""The command ``mentor``.
+
+Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 interrupted. ``mentor version``
+and ``mentor --help`` import neither numpy nor anything else slow.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from mentor import __version__
+from mentor.cli.commands import COMMANDS, Command, manual
+from mentor.cli.usage import UsageError, nearest
+from mentor.exceptions import InputError, MentorError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's own) and return the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in arguments
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        return _fail(str(error), 2, as_json)
+    except MentorError as error:
+        return _fail(str(error), 1, as_json)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130, as_json)
+    except BrokenPipeError:
+        return _stdout_lost()
+    except MemoryError:
+        return _fail("out of memory; use fewer or smaller structures at once", 1, as_json)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        what = " ".join(str(error).split())
+        return _fail(
+            f"unexpected {type(error).__name__}: {what}; this is a fault of mentor, "
+            "please report it with what the same command prints with --debug",
+            1,
+            as_json,
+        )
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        print(manual())  # noqa: T201
+        return 0
+    verb, *rest = arguments
+    if verb in ("version", "--version"):
+        print(f'{{"version": "{__version__}"}}' if "--json" in rest else f"mentor {__version__}")  # noqa: T201
+        return 0
+    if verb not in COMMANDS:
+        raise UsageError(
+            f"no command {verb!r}{nearest(verb, (*COMMANDS, 'version'))} (see 'mentor --help')"
+        )
+    from mentor.cli.options import parser, settings
+
+    command = COMMANDS[verb]
+    parse = parser(command)
+    if "-h" in rest or "--help" in rest:
+        print(parse.format_help())  # noqa: T201
+        return 0
+    known, unknown = parse.parse_known_args(rest)
+    if unknown:
+        flags = [flag for action in parse._actions for flag in action.option_strings]
+        raise UsageError(
+            f"mentor {verb} has no {'option' if unknown[0].startswith('-') else 'use for'} "
+            f"{unknown[0]}{nearest(unknown[0], flags)} (see 'mentor {verb} --help')"
+        )
+    _execute(
+        command,
+        settings(command, known),
+        json=hasattr(known, "json"),
+        quiet=hasattr(known, "quiet"),
+    )
+    return 0
+
+
+def _execute(command: Command, values: Any, *, json: bool, quiet: bool) -> None:
+    from mentor.cli import output
+    from mentor.progress import Reporter, reporting
+
+    if quiet:
+        with reporting(Reporter()):
+            result = command.function(values)
+    else:
+        with output.TerminalReporter() as reporter, reporting(reporter):
+            result = command.function(values)
+    try:
+        if json:
+            output.print_json(result.as_dict())
+        else:
+            output.print_result(result)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"standard output cannot be written ({error.strerror})") from None
+
+
+def _fail(message: str, code: int, as_json: bool) -> int:
+    line = " ".join(message.split())
+    try:
+        if as_json:
+            from mentor.cli.output import print_json
+
+            print_json({"error": line})
+            sys.stdout.flush()
+    except OSError:
+        _stdout_lost()
+    print(f"mentor: {line}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _stdout_lost() -> int:
+    """Nobody reads standard output any more: stop without a complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

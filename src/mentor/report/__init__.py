@@ -1,1 +1,0 @@
-"""mentor.report"""
