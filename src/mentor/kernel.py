@@ -1,0 +1,220 @@
+"""The compiled kernel: the only module that imports the extension.
+
+Arrays go in and come out as C-contiguous float64, int32 and int64; see ARCHITECTURE.md for the
+order of parameters and the layout of neighbourhoods.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mentor import _core
+from mentor.exceptions import InputError
+from mentor.structures import Neighbourhoods
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Energies, forces and virials of S structures with N atoms in total."""
+
+    site_energies: np.ndarray
+    """V_i, eV, shape (N,)."""
+    forces: np.ndarray | None
+    """−∂E/∂x, eV/Å, shape (N, 3)."""
+    virials: np.ndarray | None
+    """W = −∂E/∂ε, eV, Voigt xx yy zz yz xz xy, shape (S, 6)."""
+    structure_offsets: np.ndarray
+
+    @property
+    def energies(self) -> np.ndarray:
+        """Energy of each structure, eV, shape (S,)."""
+        ends = np.concatenate([[0.0], np.cumsum(self.site_energies)])
+        if len(self.structure_offsets) == 2:
+            return self.site_energies.sum(keepdims=True)
+        if np.all(np.diff(self.structure_offsets) > 0):
+            return np.add.reduceat(self.site_energies, self.structure_offsets[:-1])
+        return ends[self.structure_offsets[1:]] - ends[self.structure_offsets[:-1]]
+
+
+@dataclass(frozen=True, slots=True)
+class Jacobian:
+    """Derivatives with respect to the m parameters θ."""
+
+    energies: np.ndarray
+    """dE/dθ, shape (S, m)."""
+    forces: np.ndarray | None
+    """dF/dθ, shape (N, 3, m)."""
+    virials: np.ndarray | None
+    """dW/dθ, shape (S, 6, m)."""
+
+
+def variants() -> list[str]:
+    """Names of the instruction sets this processor can run, fastest first."""
+    return _core.variants()
+
+
+class Kernel:
+    """A potential compiled for evaluation; see :class:`mentor.potential.Potential` for its fields.
+
+    Parameters
+    ----------
+    threads
+        Number of OpenMP threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer.
+    variant
+        Instruction set, one of :func:`variants`; by default the fastest.
+
+    Raises
+    ------
+    InputError
+        The fields contradict each other (an index out of range, coefficients of the wrong number).
+    """
+
+    def __init__(
+        self,
+        *,
+        radial_basis_type: str,
+        scaling: float,
+        min_dist: float,
+        max_dist: float,
+        radial_coeffs: np.ndarray,
+        species_coeffs: np.ndarray,
+        moment_coeffs: np.ndarray,
+        alpha_moments_count: int,
+        alpha_index_basic: np.ndarray,
+        alpha_index_times: np.ndarray,
+        alpha_moment_mapping: np.ndarray,
+        threads: int = 0,
+        variant: str = "",
+    ) -> None:
+        radial_coeffs = np.ascontiguousarray(radial_coeffs, float)
+        if radial_coeffs.ndim != 4 or radial_coeffs.shape[0] != radial_coeffs.shape[1]:
+            raise InputError(
+                f"radial_coeffs have shape {radial_coeffs.shape}, not (species, species, K, R)"
+            )
+        for name, values in (
+            ("radial_coeffs", radial_coeffs),
+            ("species_coeffs", species_coeffs),
+            ("moment_coeffs", moment_coeffs),
+        ):
+            if not np.all(np.isfinite(values)):
+                raise InputError(f"{name} of the potential contain NaN or infinity; train it again")
+        species, _, funcs, size = radial_coeffs.shape
+        self.threads = threads
+        self.scalar_count = len(alpha_moment_mapping)
+        self.parameter_count = radial_coeffs.size + species + self.scalar_count
+        try:
+            self._kernel = _core.Kernel(
+                radial_basis_type,
+                scaling,
+                min_dist,
+                max_dist,
+                species,
+                funcs,
+                size,
+                radial_coeffs.ravel(),
+                np.ascontiguousarray(species_coeffs, float),
+                np.ascontiguousarray(moment_coeffs, float),
+                alpha_moments_count,
+                np.ascontiguousarray(alpha_index_basic, np.int32).reshape(-1, 4),
+                np.ascontiguousarray(alpha_index_times, np.int32).reshape(-1, 4),
+                np.ascontiguousarray(alpha_moment_mapping, np.int32),
+                variant,
+            )
+        except ValueError as error:
+            raise InputError(f"not a valid potential: {error}") from None
+
+    @property
+    def variant(self) -> str:
+        """The instruction set in use."""
+        return self._kernel.variant
+
+    def evaluate(
+        self, neighbourhoods: Neighbourhoods, *, forces: bool = True, virial: bool = True
+    ) -> Evaluation:
+        """Energies, and forces and virials where asked for, of all structures."""
+        atoms, structures = _counts(neighbourhoods)
+        result = Evaluation(
+            site_energies=np.empty(atoms),
+            forces=np.zeros((atoms, 3)) if forces else None,
+            virials=np.zeros((structures, 6)) if virial else None,
+            structure_offsets=neighbourhoods.structure_offsets,
+        )
+        self._kernel.evaluate(
+            _arrays(neighbourhoods),
+            site_energies=result.site_energies,
+            forces=result.forces,
+            virials=result.virials,
+            threads=self.threads,
+        )
+        return result
+
+    def evaluate_with_rows(
+        self, neighbourhoods: Neighbourhoods, *, forces: bool = True, virial: bool = True
+    ) -> tuple[Evaluation, np.ndarray]:
+        """:meth:`evaluate` and :meth:`rows` in one sweep."""
+        atoms, structures = _counts(neighbourhoods)
+        result = Evaluation(
+            site_energies=np.empty(atoms),
+            forces=np.zeros((atoms, 3)) if forces else None,
+            virials=np.zeros((structures, 6)) if virial else None,
+            structure_offsets=neighbourhoods.structure_offsets,
+        )
+        rows = np.empty((atoms, self.parameter_count))
+        self._kernel.evaluate(
+            _arrays(neighbourhoods),
+            site_energies=result.site_energies,
+            forces=result.forces,
+            virials=result.virials,
+            rows=rows,
+            threads=self.threads,
+        )
+        return result, rows
+
+    def basis(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
+        """B_α of every atom, shape (N, n)."""
+        values = np.empty((_counts(neighbourhoods)[0], self.scalar_count))
+        self._kernel.evaluate(_arrays(neighbourhoods), basis=values, threads=self.threads)
+        return values
+
+    def rows(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
+        """dV_i/dθ of every atom, shape (N, m)."""
+        values = np.empty((_counts(neighbourhoods)[0], self.parameter_count))
+        self._kernel.evaluate(_arrays(neighbourhoods), rows=values, threads=self.threads)
+        return values
+
+    def jacobian(
+        self, neighbourhoods: Neighbourhoods, *, forces: bool = True, virial: bool = True
+    ) -> Jacobian:
+        """Derivatives of energies, forces and virials with respect to all parameters.
+
+        The memory is that of the result: call it with a few structures at a time.
+        """
+        atoms, structures = _counts(neighbourhoods)
+        m = self.parameter_count
+        result = Jacobian(
+            energies=np.zeros((structures, m)),
+            forces=np.zeros((atoms, 3, m)) if forces else None,
+            virials=np.zeros((structures, 6, m)) if virial else None,
+        )
+        self._kernel.jacobian(
+            _arrays(neighbourhoods),
+            energies=result.energies,
+            forces=result.forces,
+            virials=result.virials,
+            threads=self.threads,
+        )
+        return result
+
+
+def _counts(neighbourhoods: Neighbourhoods) -> tuple[int, int]:
+    return len(neighbourhoods.types), len(neighbourhoods.structure_offsets) - 1
+
+
+def _arrays(neighbourhoods: Neighbourhoods) -> _core.NeighbourArrays:
+    return _core.NeighbourArrays(
+        neighbourhoods.types,
+        neighbourhoods.structure_offsets,
+        neighbourhoods.offsets,
+        neighbourhoods.neighbours,
+        neighbourhoods.displacements,
+    )
