@@ -1,4 +1,4 @@
-"""A process that runs tasks for a campaign: ``python -m mentor.learn.worker``.
+"""A process that runs tasks for a campaign: ``python -m mentor.learning.worker``.
 
 Two processes. The *guardian* leads a process group and waits on a pipe whose other end only the
 campaign holds: when the campaign ends in any way, even killed, the pipe closes and the guardian
@@ -44,7 +44,7 @@ def read_message(stream: BinaryIO) -> object:
 
 def guard(lifeline: int) -> int:
     """Run the server; kill the whole process group when the lifeline closes."""
-    server = subprocess.Popen([sys.executable, "-m", "mentor.learn.worker", "serve"])
+    server = subprocess.Popen([sys.executable, "-m", "mentor.learning.worker", "serve"])
     os.close(0)
     os.close(1)
 

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from mentor.exceptions import EngineError
-from mentor.learn.worker import HEADER
+from mentor.learning.worker import HEADER
 
 
 class WorkerTimeoutError(EngineError):
@@ -40,7 +40,7 @@ class Worker:
         }
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mentor.learn.worker", "guard", str(read_end)],
+                [sys.executable, "-m", "mentor.learning.worker", "guard", str(read_end)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

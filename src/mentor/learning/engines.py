@@ -1,6 +1,6 @@
 """Quantum-mechanics engines: any ASE calculator, made by name and parameters.
 
-Everything here runs inside a worker process (:mod:`mentor.learn.worker`), where a crash, a hang or
+Everything here runs inside a worker process (:mod:`mentor.learning.worker`), where a crash, a hang or
 noise on the terminal cannot hurt the campaign.
 """
 
@@ -24,7 +24,7 @@ from ase.calculators import calculator as ase_calculator
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from mentor.exceptions import EngineError
-from mentor.learn.settings import EngineSettings
+from mentor.learning.settings import EngineSettings
 
 
 class EngineSetupError(EngineError):
