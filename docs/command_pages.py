@@ -1,0 +1,47 @@
+"""The page on commands, written from the settings classes."""
+
+from mentor.cli.commands import GROUPS, Command
+from mentor.cli.options import Option, options, show
+
+
+def reference() -> str:
+    """The page in Markdown."""
+    parts = [
+        "# Commands",
+        "",
+        "Every command is a function of the same name in Python: `mentor train train.xyz --level 16`",
+        'is `mentor.train("train.xyz", level=16)`, and `mentor train --config train.toml` reads the',
+        "same names from a file (`level = 16`; options on the command line come first). Lists are",
+        "separated by commas or spaces.",
+        "",
+        "All commands also take `--json` (print one JSON document on stdout), `--quiet` (no progress,",
+        "no notes), `--debug` (show the traceback of an error) and `--help`. They exit with 0 when",
+        "done, 1 after an error, 2 after wrong usage and 130 when interrupted.",
+    ]
+    for title, commands in GROUPS.items():
+        parts += ["", f"## {title}"]
+        for command in commands:
+            parts += _section(command)
+    return "\n".join(parts) + "\n"
+
+
+def _section(command: Command) -> list[str]:
+    lines = ["", f"### mentor {command.verb}", ""]
+    lines += [f"{command.summary[0].upper()}{command.summary[1:]}.", ""]
+    lines += ["```console", f"$ {command.example}", "```", ""]
+    declared = options(command.settings_class)
+    lines += ["| option | meaning | unit | default |", "|---|---|---|---|"]
+    return lines + [_row(each, command) for each in declared]
+
+
+def _row(each: Option, command: Command) -> str:
+    name = each.name.upper() + ("…" if each.many else "") if each.positional else each.flag
+    meaning = each.field.metadata.get("help", "")
+    if each.choices:
+        meaning += f" One of {', '.join(each.choices)}."
+    default = "required" if each.required or each.name in command.needs else show(each.default)
+    if each.default in (None, (), [], {}) and default != "required":
+        default = ""
+    unit = each.field.metadata.get("unit", "")
+    cells = (f"`{name}`", meaning, unit, default)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
