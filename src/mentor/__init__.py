@@ -20,7 +20,7 @@ _HOME = {
     "load": "mentor.potential",
     "train": "mentor.fit",
     "errors": "mentor.fit",
-    "evaluate": "mentor.calculator",
+    "evaluate": "mentor.evaluation",
     "grade": "mentor.active",
     "select": "mentor.active",
     "convert": "mentor.formats",

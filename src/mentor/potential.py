@@ -10,6 +10,7 @@ import numpy as np
 from mentor import basis as basis_generator
 from mentor import formats
 from mentor.active_set import ActiveSet
+from mentor.calculator import Calculator
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
 from mentor.settings import command, option
@@ -101,6 +102,16 @@ class Potential:
             alpha_moment_mapping=self.alpha_moment_mapping,
         )
 
+    def calculator(self) -> Calculator:
+        """An ASE calculator: ``atoms.calc = potential.calculator()``.
+
+        Raises
+        ------
+        InputError
+            The potential does not name its elements.
+        """
+        return Calculator(self)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``.mtp``, or ``.almtp`` with the active set, by the name's ending.
 
@@ -114,6 +125,28 @@ class Potential:
             The file cannot be written; nothing is left half written.
         """
         formats.write_potential(path, self._fields())
+
+    def as_dict(self) -> dict:
+        """Its make-up, without the coefficients."""
+        return {
+            "elements": None if self.elements is None else list(self.elements),
+            "species": self.species_count,
+            "min_dist": self.min_dist,
+            "max_dist": self.max_dist,
+            "radial_basis_type": self.radial_basis_type,
+            "radial_funcs_count": self.radial_funcs_count,
+            "radial_basis_size": self.radial_basis_size,
+            "basis_functions": len(self.moment_coeffs),
+            "parameters": self.parameter_count,
+            "active_set": None if self.active_set is None else self.active_set.mode,
+        }
+
+    def __rich__(self) -> str:
+        names = "-".join(self.elements) if self.elements else f"{self.species_count} species"
+        return (
+            f"potential for {names}: {len(self.moment_coeffs)} basis functions, "
+            f"{self.parameter_count} parameters, cutoff {self.max_dist:g} Å"
+        )
 
     def _fields(self) -> dict:
         names = self.__dataclass_fields__

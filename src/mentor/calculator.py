@@ -1,0 +1,139 @@
+"""The ASE calculator of a potential."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import all_changes
+
+from mentor.exceptions import InputError
+from mentor.structures import Neighbourhoods, neighbourhoods
+from mentor.units import stress_from_virial
+
+if TYPE_CHECKING:
+    from mentor.active_set import ActiveSet
+    from mentor.kernel import Kernel
+
+
+class Model(Protocol):
+    """What the calculator needs of a :class:`mentor.Potential`."""
+
+    @property
+    def elements(self) -> tuple[str, ...] | None:
+        """Chemical symbols of the types 0, 1, …"""
+
+    @property
+    def max_dist(self) -> float:
+        """Cutoff, Å."""
+
+    @property
+    def active_set(self) -> "ActiveSet | None":
+        """Needed for grades."""
+
+    @property
+    def kernel(self) -> "Kernel":
+        """The compiled kernel."""
+
+
+class Calculator(AseCalculator):
+    """Energies, forces, stress and extrapolation grades of structures, for ASE.
+
+    ``atoms.calc = potential.calculator()``; then everything in ASE and in programs that take an
+    ASE calculator (MD, optimisers, phonopy, …) works. Results: ``energy`` = ``free_energy`` (eV),
+    ``energies`` (N,) eV, ``forces`` (N, 3) eV/Å, ``stress`` (6,) eV/Å³ in ASE's sign and Voigt
+    order, ``grades`` (N,). Only what is asked for is computed.
+
+    The stress needs three cell vectors and a periodic direction; ``grades`` need an active set (in
+    `configuration` mode every atom carries the grade of the structure). Without them ASE's
+    ``PropertyNotImplementedError`` is raised.
+
+    Raises
+    ------
+    InputError
+        The potential does not name its elements; later, when a structure holds another element,
+        or a position or cell vector that is not finite.
+    """
+
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+        "grades",
+    ]
+    default_parameters: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, potential: Model) -> None:
+        if not potential.elements:
+            raise InputError(
+                "the potential does not name its elements; load it with elements=[...], "
+                "one chemical symbol per species"
+            )
+        super().__init__()
+        self.potential = potential
+        self._neighbourhoods: Neighbourhoods | None = None
+
+    @property
+    def max_grade(self) -> float:
+        """Largest grade of the structure last computed; 0 for no atoms."""
+        return float(self.get_property("grades").max(initial=0.0))
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """What of positions, numbers, cell and pbc differs from the structure last computed."""
+        last = self.atoms
+        if last is None or len(last) != len(atoms):
+            return list(all_changes)
+        pairs = {
+            "positions": (last.arrays["positions"], atoms.arrays["positions"]),
+            "numbers": (last.arrays["numbers"], atoms.arrays["numbers"]),
+            "cell": (last.cell.array, atoms.cell.array),
+            "pbc": (last.pbc, atoms.pbc),
+        }
+        return [name for name, (old, new) in pairs.items() if not (old == new).all()]
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | tuple[str, ...] = ("energy",),
+        system_changes: list[str] | tuple[str, ...] = tuple(all_changes),
+    ) -> None:
+        """Add ``properties`` to ``results`` (called by ASE)."""
+        if atoms is not None:
+            if system_changes or self._neighbourhoods is None:
+                self._neighbourhoods = None
+                self.results = {}
+                self._neighbourhoods = neighbourhoods(
+                    atoms, self.potential.max_dist, self.potential.elements
+                )
+            self.atoms = atoms.copy()
+        wanted = set(properties) - self.results.keys()
+        if wanted & {"forces", "stress"}:
+            self._evaluate(derivatives=True)
+        elif wanted & {"energy", "free_energy", "energies"}:
+            self._evaluate(derivatives=False)
+        if "grades" in wanted and self.potential.active_set is not None:
+            self._grade()
+
+    def _evaluate(self, derivatives: bool) -> None:
+        """Forces and virial come together: the second costs next to nothing beside the first."""
+        evaluation = self.potential.kernel.evaluate(
+            self._neighbourhoods, forces=derivatives, virial=derivatives
+        )
+        energy = float(evaluation.site_energies.sum())
+        self.results.update(energy=energy, free_energy=energy, energies=evaluation.site_energies)
+        if derivatives:
+            self.results["forces"] = evaluation.forces
+            if self.atoms.pbc.any() and self.atoms.cell.rank == 3:
+                volume = self.atoms.get_volume()
+                self.results["stress"] = stress_from_virial(evaluation.virials[0], volume)
+
+    def _grade(self) -> None:
+        active_set = self.potential.active_set
+        rows = self.potential.kernel.rows(self._neighbourhoods)
+        if active_set.mode == "configuration":
+            grade = active_set.grades(rows.sum(axis=0, keepdims=True))
+            self.results["grades"] = np.repeat(grade, len(rows))
+        else:
+            self.results["grades"] = active_set.grades(rows)
