@@ -3,21 +3,21 @@
 from mentor.cli.commands import GROUPS, Command
 from mentor.cli.options import Option, options, show
 
+INTRODUCTION = """# Commands
+
+Every command is a function of the same name in Python: `mentor train train.xyz --level 16` is
+`mentor.train("train.xyz", level=16)`, and `mentor train --config train.toml` reads the same names
+from a file (`level = 16`; options on the command line come first). Several values of one option are
+separated by commas or spaces.
+
+All commands also take `--json` (print one JSON document on stdout), `--quiet` (no progress, no
+notes), `--debug` (show the traceback of an error) and `--help`. They exit with 0 when done, 1 after
+an error, 2 after wrong usage and 130 when interrupted."""
+
 
 def reference() -> str:
     """The page in Markdown."""
-    parts = [
-        "# Commands",
-        "",
-        "Every command is a function of the same name in Python: `mentor train train.xyz --level 16`",
-        'is `mentor.train("train.xyz", level=16)`, and `mentor train --config train.toml` reads the',
-        "same names from a file (`level = 16`; options on the command line come first). Lists are",
-        "separated by commas or spaces.",
-        "",
-        "All commands also take `--json` (print one JSON document on stdout), `--quiet` (no progress,",
-        "no notes), `--debug` (show the traceback of an error) and `--help`. They exit with 0 when",
-        "done, 1 after an error, 2 after wrong usage and 130 when interrupted.",
-    ]
+    parts = [INTRODUCTION]
     for title, commands in GROUPS.items():
         parts += ["", f"## {title}"]
         for command in commands:
@@ -40,8 +40,6 @@ def _row(each: Option, command: Command) -> str:
     if each.choices:
         meaning += f" One of {', '.join(each.choices)}."
     default = "required" if each.required or each.name in command.needs else show(each.default)
-    if each.default in (None, (), [], {}) and default != "required":
-        default = ""
     unit = each.field.metadata.get("unit", "")
     cells = (f"`{name}`", meaning, unit, default)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

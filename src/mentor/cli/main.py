@@ -71,12 +71,8 @@ def _run(arguments: list[str]) -> int:
             f"mentor {verb} has no {'option' if unknown[0].startswith('-') else 'use for'} "
             f"{unknown[0]}{nearest(unknown[0], flags)} (see 'mentor {verb} --help')"
         )
-    _execute(
-        command,
-        settings(command, known),
-        json=hasattr(known, "json"),
-        quiet=hasattr(known, "quiet"),
-    )
+    given = vars(known)
+    _execute(command, settings(command, given), json="json" in given, quiet="quiet" in given)
     return 0
 
 

@@ -6,6 +6,7 @@ fields marked ``python_only``.
 """
 
 import argparse
+import inspect
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
@@ -78,13 +79,11 @@ class Option:
     @property
     def help(self) -> str:
         """The help text with the unit and the default."""
-        notes = []
-        if unit := self.field.metadata.get("unit"):
-            notes.append(f"unit {unit}")
-        if self.default not in (None, (), [], {}, False):
-            notes.append(f"default {show(self.default)}")
         text = self.field.metadata.get("help", "")
-        return f"{text} [{', '.join(notes)}]" if notes else text
+        unit = self.field.metadata.get("unit", "")
+        default = show(self.default)
+        note = f"default {default} {unit}".rstrip() if default else f"in {unit}" if unit else ""
+        return f"{text} [{note}]" if note else text
 
     @property
     def kinds(self) -> frozenset[type]:
@@ -131,7 +130,9 @@ class Option:
 
 
 def show(value: Any) -> str:
-    """A default as one types it on the command line."""
+    """A default as one types it on the command line; empty where there is nothing to type."""
+    if value is None or isinstance(value, bool | dict):
+        return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ",".join(show(each) for each in value)
     return str(value)
@@ -192,7 +193,7 @@ def parser(command: Command) -> Parser:
     positional = [each for each in declared if each.positional]
     result = Parser(
         prog=f"mentor {command.verb}",
-        usage=" ".join([f"mentor {command.verb}", *map(_usage, positional), "[options]"]),
+        usage=_usage(command, declared),
         description=_description(command),
         epilog=f"example:\n  {command.example}",
         formatter_class=_Formatter,
@@ -224,21 +225,34 @@ def _add_option(group: Any, each: Option) -> None:
         action = argparse.BooleanOptionalAction if off else "store_true"
         group.add_argument(each.flag, dest=each.name, action=action, help=each.help)
         return
-    metavar = "|".join(each.choices) or "|".join(
-        METAVARS[kind] for kind in SIMPLE if kind in each.kinds and kind in METAVARS
-    )
     nargs = {"nargs": "+"} if each.many else {}
-    group.add_argument(each.flag, dest=each.name, metavar=metavar, help=each.help, **nargs)
+    group.add_argument(each.flag, dest=each.name, metavar=_metavar(each), help=each.help, **nargs)
 
 
-def _usage(each: Option) -> str:
-    name = each.name.upper() + ("..." if each.many else "")
-    return name if each.required else f"[{name}]"
+def _usage(command: Command, declared: Sequence[Option]) -> str:
+    words = [f"mentor {command.verb}"]
+    for each in declared:
+        needed = each.required or each.name in command.needs
+        if each.positional:
+            name = each.name.upper() + ("..." if each.many else "")
+            words.append(name if needed else f"[{name}]")
+        elif needed:
+            words.append(f"{each.flag} {_metavar(each)}")
+    return " ".join([*words, "[options]"])
+
+
+def _metavar(each: Option) -> str:
+    names = [METAVARS[kind] for kind in SIMPLE if kind in each.kinds and kind in METAVARS]
+    return "|".join(each.choices or names)
 
 
 def _description(command: Command) -> str:
     text = f"{command.summary[0].upper()}{command.summary[1:]}."
-    body = (command.function.__doc__ or "").split("\n\nRaises\n")[0].split("\n\nParameters\n")[0]
+    body = (
+        (inspect.getdoc(command.function) or "")
+        .split("\n\nRaises\n")[0]
+        .split("\n\nParameters\n")[0]
+    )
     paragraphs = [" ".join(part.split()) for part in body.strip().split("\n\n")[1:]]
     return "\n\n".join([text, *paragraphs])
 
@@ -248,6 +262,11 @@ class _Formatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        if action.nargs in ("+", "*"):
+            return f"{action.metavar}{',' if action.option_strings else ' '}..."
+        return super()._format_args(action, default_metavar)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         parts = text.split("\n\n")
@@ -277,7 +296,7 @@ def settings(command: Command, given: Mapping[str, Any]) -> Any:
         if each.name not in values and (each.required or each.name in command.needs):
             name = each.name.upper() if each.positional else each.flag
             help = each.field.metadata.get("help", "").rstrip(".")
-            raise UsageError(f"{name} is missing: {help} (see 'mentor {command.verb} --help')")
+            raise UsageError(f"{name} is missing ({help}); see 'mentor {command.verb} --help'")
     return command.settings_class(**values)
 
 
