@@ -1,7 +1,7 @@
 """Quantum-mechanics engines: any ASE calculator, made by name and parameters.
 
-Everything here runs inside a worker process (:mod:`mentor.learning.worker`), where a crash, a hang or
-noise on the terminal cannot hurt the campaign.
+Everything here runs inside a worker process (:mod:`mentor.learning.worker`), where a crash, a
+hang or noise on the terminal cannot hurt the campaign.
 """
 
 import difflib
