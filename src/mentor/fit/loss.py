@@ -1,0 +1,209 @@
+"""The loss of a fit and its linearisation.
+
+    L = Σ_cfg w [ w_E (ΔE)²/N^p + w_F Σ_i |ΔF_i|² + w_S ‖ΔW‖²/N ],
+
+Δ = potential minus label, N atoms, W the full 3 × 3 virial. Written as L = |r|², r the weighted
+residuals: rows of missing labels are left out.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+
+from mentor.exceptions import InputError
+from mentor.kernel import Kernel
+from mentor.structures import Neighbourhoods, labels
+
+Weighting = Literal["vibrations", "molecules", "structures"]
+
+POWERS = {"vibrations": 1, "molecules": 0, "structures": 2}
+"""p of each weighting."""
+
+VOIGT_COUNT = np.array([1, 1, 1, 2, 2, 2])
+"""How often each Voigt component stands in the 3 × 3 tensor."""
+
+WEIGHT = "weight"
+"""Name in ``atoms.info`` of a configuration's weight w; 1 where it is absent."""
+
+_CHUNK = 32e6  # bytes of Jacobian held at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """w_E, w_F, w_S and the power of N in the energy term."""
+
+    energy: float = 1.0
+    force: float = 0.01
+    stress: float = 0.001
+    weighting: Weighting = "vibrations"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """Structures ready for the kernel, their labels and the square roots of the labels' weights.
+
+    Labels that are missing are 0 and have weight 0.
+    """
+
+    neighbourhoods: Neighbourhoods
+    energies: np.ndarray
+    """eV, shape (S,)."""
+    forces: np.ndarray
+    """eV/Å, shape (N, 3)."""
+    virials: np.ndarray
+    """eV, shape (S, 6)."""
+    energy_weights: np.ndarray
+    """√(w w_E / N^p), shape (S,)."""
+    force_weights: np.ndarray
+    """√(w w_F) of each atom, shape (N,)."""
+    virial_weights: np.ndarray
+    """√(w w_S n / N), n = 2 off the diagonal, shape (S, 6)."""
+
+    def part(self, start: int, stop: int) -> "LabelledSet":
+        """Structures ``start`` to ``stop − 1``."""
+        atoms = slice(*self.neighbourhoods.structure_offsets[[start, stop]])
+        some = slice(start, stop)
+        return LabelledSet(
+            self.neighbourhoods.part(start, stop),
+            self.energies[some],
+            self.forces[atoms],
+            self.virials[some],
+            self.energy_weights[some],
+            self.force_weights[atoms],
+            self.virial_weights[some],
+        )
+
+    def chunks(self, columns: int) -> Iterator["LabelledSet"]:
+        """Parts whose Jacobian with ``columns`` columns takes bounded memory."""
+        rows = 3 * self.neighbourhoods.atom_counts + 7
+        chunk = (np.cumsum(rows) * (8 * columns) // _CHUNK).astype(int)
+        edges = np.flatnonzero(np.diff(chunk, prepend=-1, append=chunk[-1] + 1))
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            yield self.part(int(start), int(stop))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss and the errors behind it."""
+
+    value: float
+    energy_rmse: float
+    """eV/atom; NaN where nothing has an energy."""
+    force_rmse: float
+    """eV/Å per component; NaN where nothing has forces."""
+    virial_rmse: float
+    """eV/atom per component of the 3 × 3 tensor; NaN where nothing has a stress."""
+
+
+def labelled_set(
+    structures: Sequence[Atoms], neighbourhoods: Neighbourhoods, weights: Weights
+) -> LabelledSet:
+    """Pair ``structures`` with their labels and weights.
+
+    Raises
+    ------
+    InputError
+        No structures, no energy in any of them, or a weight that is not a positive number.
+    """
+    if len(structures) == 0:
+        raise InputError("the training set contains no structures; give at least one")
+    counts = neighbourhoods.atom_counts
+    known = [labels(atoms) for atoms in structures]
+    if all(each.energy is None for each in known):
+        raise InputError(
+            f"none of the {len(structures)} structures has an energy; label them with a QM code first"
+        )
+    w = np.array([float(atoms.info.get(WEIGHT, 1.0)) for atoms in structures])
+    if not np.all((w >= 0) & np.isfinite(w)):
+        wrong = int(np.flatnonzero(~((w >= 0) & np.isfinite(w)))[0])
+        raise InputError(f"structure {wrong}: its weight {w[wrong]} must be a number ≥ 0")
+    has = np.array(
+        [[each.energy is not None, each.forces is not None, each.virial is not None] for each in known]
+    )
+    return LabelledSet(
+        neighbourhoods,
+        energies=np.array([each.energy or 0.0 for each in known]),
+        forces=np.concatenate(
+            [np.zeros((n, 3)) if x.forces is None else x.forces for x, n in zip(known, counts, strict=True)]
+        ),
+        virials=np.array([np.zeros(6) if each.virial is None else each.virial for each in known]),
+        energy_weights=np.sqrt(w * has[:, 0] * weights.energy / counts ** POWERS[weights.weighting]),
+        force_weights=np.repeat(np.sqrt(w * has[:, 1] * weights.force), counts),
+        virial_weights=np.sqrt(np.outer(w * has[:, 2] * weights.stress / counts, VOIGT_COUNT)),
+    )
+
+
+def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:
+    """Loss and root mean square errors of the potential behind ``kernel``."""
+    result = kernel.evaluate(
+        labelled.neighbourhoods,
+        forces=bool(labelled.force_weights.any()),
+        virial=bool(labelled.virial_weights.any()),
+    )
+    counts = labelled.neighbourhoods.atom_counts
+    energy = result.energies - labelled.energies
+    value = np.sum((labelled.energy_weights * energy) ** 2)
+    force_rmse = virial_rmse = np.nan
+    if result.forces is not None:
+        force = result.forces - labelled.forces
+        value += np.sum((labelled.force_weights[:, None] * force) ** 2)
+        force_rmse = _rms(force[labelled.force_weights > 0])
+    if result.virials is not None:
+        virial = result.virials - labelled.virials
+        value += np.sum((labelled.virial_weights * virial) ** 2)
+        known = labelled.virial_weights[:, 0] > 0
+        virial_rmse = _rms(((virial / counts[:, None]) * np.sqrt(VOIGT_COUNT / 1.5))[known])
+    energy_rmse = _rms((energy / counts)[labelled.energy_weights > 0])
+    return Loss(float(value), energy_rmse, force_rmse, virial_rmse)
+
+
+def linearise(kernel: Kernel, labelled: LabelledSet, columns: np.ndarray) -> np.ndarray:
+    """Triangle R of the QR factorisation of [J, r], J = −dr/dθ, r = label − potential, weighted.
+
+    RᵀR holds all of JᵀJ, Jᵀr and |r|², at the accuracy of J itself.
+
+    Parameters
+    ----------
+    columns
+        Order of the parameters in J, shape (m,).
+
+    Returns
+    -------
+    Upper triangular, shape (m + 1, m + 1).
+    """
+    m = len(columns)
+    R = np.zeros((0, m + 1))
+    for part in labelled.chunks(m):
+        R = np.linalg.qr(np.concatenate([R, _rows(kernel, part, columns)]), mode="r")
+    return np.concatenate([R, np.zeros((m + 1 - len(R), m + 1))])
+
+
+def _rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:
+    """Weighted rows [J, r] of the labels that exist."""
+    wants = {"forces": bool(part.force_weights.any()), "virial": bool(part.virial_weights.any())}
+    J = kernel.jacobian(part.neighbourhoods, **wants)
+    now = kernel.evaluate(part.neighbourhoods, **wants)
+    blocks = [(part.energy_weights, J.energies, part.energies - now.energies)]
+    if wants["forces"]:
+        w = np.repeat(part.force_weights, 3)
+        r = (part.forces - now.forces).ravel()
+        blocks.append((w, J.forces.reshape(len(w), -1), r))
+    if wants["virial"]:
+        w = part.virial_weights.ravel()
+        r = (part.virials - now.virials).ravel()
+        blocks.append((w, J.virials.reshape(len(w), -1), r))
+    rows = []
+    for w, jacobian, r in blocks:
+        known = w > 0
+        block = np.empty((np.count_nonzero(known), len(columns) + 1))
+        block[:, :-1] = jacobian[np.ix_(known, columns)]
+        block[:, -1] = r[known]
+        rows.append(block * w[known, None])
+    return np.concatenate(rows)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2))) if values.size else float("nan")
