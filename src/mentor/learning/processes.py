@@ -25,6 +25,10 @@ class WorkerCrashError(EngineError):
     """The process of a task died."""
 
 
+class WorkerClosedError(WorkerCrashError):
+    """The process was ended on purpose, because the campaign stops."""
+
+
 class Worker:
     """One persistent process that runs tasks one after the other.
 
@@ -169,6 +173,10 @@ def run_in_worker(
             _all.add(worker)
     try:
         return worker.call(function, *arguments, time_limit=time_limit)
+    except WorkerCrashError:
+        if worker not in _all:
+            raise WorkerClosedError("the campaign was stopped") from None
+        raise
     finally:
         with _lock:
             keep = worker in _all and worker.alive
@@ -185,7 +193,7 @@ def _forget(worker: Worker) -> None:
 
 
 def close_workers() -> None:
-    """End all workers of this process; tasks still running end with WorkerCrashError."""
+    """End all workers of this process; tasks still running end with WorkerClosedError."""
     with _lock:
         idle = {worker for each in _idle.values() for worker in each}
         busy = _all - idle

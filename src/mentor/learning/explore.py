@@ -1,0 +1,278 @@
+"""Exploration: molecular dynamics of one walker until something new turns up.
+
+:func:`explore` is a pure function of the potential's file and the walker, so that a campaign that
+was killed repeats it exactly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from mentor import potential as potentials
+from mentor.calculator import Calculator
+from mentor.dynamics import integrator
+from mentor.dynamics.integrator import Ensemble
+from mentor.exceptions import InputError
+from mentor.learning.history import Stretch
+from mentor.learning.settings import ExploreSettings, SelectionSettings
+from mentor.learning.store import structure_from_text, structure_to_text
+
+RESTARTS = 4
+"""How often a walker that stopped may set off again within one stretch."""
+ENOUGH = 40
+"""Candidates after which it is better to learn than to go on."""
+PATIENCE = 12
+"""Stretches in a row that may end at ``stop`` before a walker goes back to its very start."""
+GRADES_KEPT = 20
+"""Entries of the grade record per stretch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walker:
+    """One molecular dynamics run, whole: from this it continues exactly."""
+
+    index: int
+    ensemble: Ensemble
+    start: Atoms
+    """Where it began."""
+    atoms: Atoms
+    """Where it is, with momenta; a structure the potential is trusted on."""
+    rng: dict
+    """State of its random generator."""
+    steps: int = 0
+    """Steps made, those since undone included."""
+    goal: int = 0
+    """Steps to be made."""
+    stops: int = 0
+    """Stretches in a row that ended at ``stop``."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has made its steps."""
+        return self.steps >= self.goal
+
+    def generator(self) -> np.random.Generator:
+        """Its random generator."""
+        generator = np.random.Generator(np.random.PCG64())
+        generator.bit_generator.state = self.rng
+        return generator
+
+    def to_dict(self) -> dict:
+        """As plain JSON types, numbers exact."""
+        ensemble = vars(self.ensemble)
+        texts = {name: structure_to_text(getattr(self, name)) for name in ("start", "atoms")}
+        return vars(self) | {"ensemble": ensemble} | texts
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Walker":
+        """The inverse of :meth:`to_dict`."""
+        texts = {name: structure_from_text(values[name]) for name in ("start", "atoms")}
+        return cls(**values | {"ensemble": Ensemble(**values["ensemble"])} | texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration:
+    """What one stretch of exploration brought."""
+
+    walker: Walker
+    """The walker afterwards."""
+    stretch: Stretch
+    candidates: list[Atoms] = field(default_factory=list)
+    """Structures with a grade above ``threshold``; ``info`` has ``grade`` and ``step``."""
+
+
+def first_walkers(
+    starts: list[Atoms], settings: ExploreSettings, seed: int, stream: int = 0
+) -> list[Walker]:
+    """The walkers of a campaign: for every starting structure, temperature and pressure.
+
+    ``stream`` makes an independent set of walkers from the same seed (validation uses another one).
+
+    Raises
+    ------
+    InputError
+        A pressure for a structure that is not periodic, or constraints that cannot be kept.
+    """
+    groups = [
+        (start, temperature, pressure)
+        for start in starts
+        for pressure in settings.pressures or (None,)
+        for temperature in settings.temperatures
+        for _ in range(settings.walkers)
+    ]
+    walkers = []
+    for index, (start, temperature, pressure) in enumerate(groups):
+        if pressure is not None and not start.pbc.all():
+            raise InputError(
+                f"[explore] pressures: {start.get_chemical_formula()} is not periodic in three "
+                "directions; leave pressures out"
+            )
+        generator = np.random.Generator(
+            np.random.PCG64(np.random.SeedSequence([seed, stream, index]))
+        )
+        atoms = start.copy()
+        integrator.thermalise(atoms, temperature, generator)
+        walkers.append(
+            Walker(
+                index=index,
+                ensemble=Ensemble(
+                    temperature=float(temperature),
+                    pressure=pressure,
+                    timestep=settings.timestep,
+                    friction=settings.friction,
+                ),
+                start=start,
+                atoms=atoms,
+                rng=generator.bit_generator.state,
+                goal=settings.steps,
+            )
+        )
+    return walkers
+
+
+@lru_cache(maxsize=2)
+def _load(path: str) -> Any:
+    return potentials.load(path)
+
+
+def explore(
+    potential_path: str, walker: Walker, steps: int, interval: int, selection: SelectionSettings
+) -> Exploration:
+    """Advance ``walker`` by at most ``steps``, looking at the grade every ``interval`` steps.
+
+    Structures above ``selection.threshold`` are kept as candidates. Above ``selection.stop`` the
+    walker goes back to where it was last below ``threshold`` and sets off with new momenta, at most
+    RESTARTS times; then, or with ENOUGH candidates, the stretch ends.
+    """
+    run = _Run(Calculator(_load(potential_path)), walker, interval, selection)
+    run.go(walker.steps + steps)
+    stops = walker.stops + 1 if run.stopped else 0
+    atoms = run.trusted
+    if stops > PATIENCE:
+        stops, atoms = 0, walker.start.copy()
+        integrator.thermalise(atoms, walker.ensemble.temperature, run.rng)
+    after = replace(
+        walker, atoms=atoms, rng=run.rng.bit_generator.state, steps=run.steps, stops=stops
+    )
+    stretch = Stretch(
+        walker=walker.index,
+        temperature=walker.ensemble.temperature,
+        pressure=walker.ensemble.pressure,
+        first_step=walker.steps,
+        last_step=run.steps,
+        grades=_condensed(run.grades, steps),
+        stopped=run.stopped,
+        candidates=len(run.candidates),
+    )
+    return Exploration(walker=after, stretch=stretch, candidates=run.candidates)
+
+
+class _Run:
+    """A stretch under way."""
+
+    def __init__(
+        self, calculator: Calculator, walker: Walker, interval: int, selection: SelectionSettings
+    ) -> None:
+        self.calculator = calculator
+        self.walker = walker
+        self.interval = interval
+        self.selection = selection
+        self.rng = walker.generator()
+        self.trusted = walker.atoms.copy()
+        self.steps = walker.steps
+        self.grades: list[tuple[int, float]] = []
+        self.candidates: list[Atoms] = []
+        self.stopped = False
+
+    def go(self, end: int) -> None:
+        """Run to step ``end`` or until there is reason to stop."""
+        for _ in range(RESTARTS + 1):
+            self.stopped = not self._trajectory(end)
+            if not self.stopped or len(self.candidates) >= ENOUGH or self.steps >= end:
+                return
+            self.trusted = self.trusted.copy()
+            integrator.thermalise(self.trusted, self.walker.ensemble.temperature, self.rng)
+
+    def _trajectory(self, end: int) -> bool:
+        """Set off from the trusted structure; False if it ran into a grade above ``stop``."""
+        before = (self.trusted.copy(), self.rng.bit_generator.state, self.steps)
+        for atoms, step in self._dynamics(self.trusted.copy(), self.interval, end):
+            grade = self._grade(atoms)
+            if grade > self.selection.stop:
+                self._come_closer(*before)
+                return False
+            self._note(atoms, step, grade)
+            if len(self.candidates) >= ENOUGH:
+                break
+            before = (atoms.copy(), self.rng.bit_generator.state, self.steps)
+        return True
+
+    def _come_closer(self, before: Atoms, rng: dict, steps: int) -> None:
+        """Repeat the last steps one by one, to catch what is new where it begins."""
+        self.rng.bit_generator.state = rng
+        found = len(self.candidates)
+        self.steps = steps
+        for atoms, step in self._dynamics(before, 1, steps + self.interval):
+            grade = self._grade(atoms)
+            if grade > self.selection.stop:
+                self.grades.append((step, min(grade, 1e6)))
+                if found == len(self.candidates) and np.isfinite(atoms.positions).all():
+                    self._keep(atoms, step, grade)
+                return
+            self._note(atoms, step, grade)
+
+    def _dynamics(self, atoms: Atoms, interval: int, end: int) -> Iterator[tuple[Atoms, int]]:
+        """Yield ``atoms`` every ``interval`` steps, at the end, and where it breaks down."""
+        atoms.calc = self.calculator
+        run = integrator.run(atoms, self.walker.ensemble, self.rng, end - self.steps, self.steps)
+        while True:
+            try:
+                with np.errstate(all="ignore"):
+                    step = next(run, None)
+            except InputError:
+                if np.isfinite(atoms.positions).all():
+                    raise
+                self.steps += 1
+                yield atoms, self.steps
+                return
+            if step is None:
+                return
+            self.steps = step
+            if step % interval == 0 or step == end:
+                yield atoms, step
+
+    def _grade(self, atoms: Atoms) -> float:
+        """Largest grade; infinite where the dynamics has broken down."""
+        if not np.isfinite(atoms.positions).all():
+            return np.inf
+        self.calculator.get_property("grades", atoms)
+        grade = self.calculator.max_grade
+        return grade if np.isfinite(grade) else np.inf
+
+    def _note(self, atoms: Atoms, step: int, grade: float) -> None:
+        self.grades.append((step, grade))
+        if grade > self.selection.threshold:
+            self._keep(atoms, step, grade)
+        else:
+            self.trusted = atoms.copy()
+
+    def _keep(self, atoms: Atoms, step: int, grade: float) -> None:
+        candidate = atoms.copy()
+        del candidate.arrays["momenta"]
+        candidate.info |= {"grade": float(min(grade, 1e6)), "step": step}
+        self.candidates.append(candidate)
+
+
+def _condensed(grades: list[tuple[int, float]], steps: int) -> tuple[tuple[int, float], ...]:
+    """The largest grade of every ``steps``/GRADES_KEPT steps, at the step where that part ends."""
+    width = max(1, steps // GRADES_KEPT)
+    largest: dict[int, tuple[int, float]] = {}
+    for step, grade in grades:
+        slot = step // width
+        known = largest.get(slot, (step, 0.0))[1]
+        largest[slot] = (step, max(known, float(grade)))
+    return tuple(largest.values())
