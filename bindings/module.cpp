@@ -10,6 +10,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "dispatch.hpp"
+#include "mentor/neighbour_list.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -24,169 +25,215 @@ using Output = std::optional<Array<double, nb::ndim<dimensions>>>;
 namespace {
 
 void require(bool condition, const char* what) {
-  if (!condition) throw std::invalid_argument(what);
+    if (!condition) throw std::invalid_argument(what);
 }
 
-std::vector<double> to_vector(const Doubles& x) { return {x.data(), x.data() + x.size()}; }
+std::vector<double> to_vector(const Doubles& x) {
+    return {x.data(), x.data() + x.size()};
+}
 
 std::vector<std::array<int, 4>> to_rows(const Rows& x) {
-  std::vector<std::array<int, 4>> rows(x.shape(0));
-  for (size_t i = 0; i < rows.size(); ++i)
-    for (int j = 0; j < 4; ++j) rows[i][j] = x.data()[4 * i + j];
-  return rows;
+    std::vector<std::array<int, 4>> rows(x.shape(0));
+    for (size_t i = 0; i < rows.size(); ++i)
+        for (int j = 0; j < 4; ++j) rows[i][j] = x.data()[4 * i + j];
+    return rows;
 }
 
 int thread_count(int threads) {
 #ifdef _OPENMP
-  return threads > 0 ? threads : omp_get_max_threads();
+    return threads > 0 ? threads : omp_get_max_threads();
 #else
-  return 1;
+    return 1;
 #endif
 }
 
 struct NeighbourArrays {
-  Array<const int32_t, nb::ndim<1>> types;
-  Array<const int64_t, nb::ndim<1>> structure_offsets, offsets;
-  Array<const int32_t, nb::ndim<1>> neighbours;
-  Array<const double, nb::shape<-1, 3>> displacements;
+    Array<const int32_t, nb::ndim<1>> types;
+    Array<const int64_t, nb::ndim<1>> structure_offsets, offsets;
+    Array<const int32_t, nb::ndim<1>> neighbours;
+    Array<const double, nb::shape<-1, 3>> displacements;
 
-  mentor::Neighbourhoods view() const {
-    return {static_cast<int64_t>(structure_offsets.size()) - 1, static_cast<int64_t>(types.size()),
-            types.data(), structure_offsets.data(), offsets.data(), neighbours.data(),
-            displacements.data()};
-  }
+    mentor::Neighbourhoods view() const {
+        return {static_cast<int64_t>(structure_offsets.size()) - 1,
+                static_cast<int64_t>(types.size()),
+                types.data(),
+                structure_offsets.data(),
+                offsets.data(),
+                neighbours.data(),
+                displacements.data()};
+    }
 
-  void check(int species) const {
-    const auto all = view();
-    require(all.structures >= 0 && offsets.size() == types.size() + 1 &&
-                displacements.shape(0) == neighbours.size(),
-            "the arrays of the neighbourhoods differ in length");
-    require(all.structure_offsets[0] == 0 && all.structure_offsets[all.structures] == all.atoms,
-            "structure_offsets must run from 0 to the number of atoms");
-    require(all.offsets[0] == 0 &&
-                all.offsets[all.atoms] == static_cast<int64_t>(neighbours.size()),
-            "offsets must run from 0 to the number of pairs");
-    for (int64_t i = 0; i < all.atoms; ++i) {
-      require(all.types[i] >= 0 && all.types[i] < species, "an atom's type is not in the potential");
-      require(all.offsets[i] <= all.offsets[i + 1], "offsets must not decrease");
+    void check(int species) const {
+        const auto all = view();
+        require(all.structures >= 0 && offsets.size() == types.size() + 1 &&
+                    displacements.shape(0) == neighbours.size(),
+                "the arrays of the neighbourhoods differ in length");
+        require(all.structure_offsets[0] == 0 && all.structure_offsets[all.structures] == all.atoms,
+                "structure_offsets must run from 0 to the number of atoms");
+        require(all.offsets[0] == 0 &&
+                    all.offsets[all.atoms] == static_cast<int64_t>(neighbours.size()),
+                "offsets must run from 0 to the number of pairs");
+        for (int64_t i = 0; i < all.atoms; ++i) {
+            require(all.types[i] >= 0 && all.types[i] < species,
+                    "an atom's type is not in the potential");
+            require(all.offsets[i] <= all.offsets[i + 1], "offsets must not decrease");
+        }
+        for (int64_t s = 0; s < all.structures; ++s) {
+            const int64_t first = all.structure_offsets[s], last = all.structure_offsets[s + 1];
+            require(first <= last, "structure_offsets must not decrease");
+            for (int64_t p = all.offsets[first]; p < all.offsets[last]; ++p)
+                require(all.neighbours[p] >= first && all.neighbours[p] < last,
+                        "a neighbour lies outside its structure");
+        }
     }
-    for (int64_t s = 0; s < all.structures; ++s) {
-      const int64_t first = all.structure_offsets[s], last = all.structure_offsets[s + 1];
-      require(first <= last, "structure_offsets must not decrease");
-      for (int64_t p = all.offsets[first]; p < all.offsets[last]; ++p)
-        require(all.neighbours[p] >= first && all.neighbours[p] < last,
-                "a neighbour lies outside its structure");
-    }
-  }
 };
 
 template <class MaybeArray>
 double* data(const MaybeArray& x, const std::vector<size_t>& shape, const char* what) {
-  if (!x) return nullptr;
-  for (size_t d = 0; d < shape.size(); ++d) require(x->shape(d) == shape[d], what);
-  return x->data();
+    if (!x) return nullptr;
+    for (size_t d = 0; d < shape.size(); ++d) require(x->shape(d) == shape[d], what);
+    return x->data();
 }
 
 class Kernel {
- public:
-  Kernel(mentor::PotentialData data, const std::string& variant)
-      : model_(std::move(data)), variant_(&mentor::variant_named(variant)) {}
+  public:
+    Kernel(mentor::PotentialData data, const std::string& variant)
+        : model_(std::move(data)), variant_(&mentor::variant_named(variant)) {}
 
-  void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
-                Output<2> virials, Output<2> basis, Output<2> rows, int threads) const {
-    arrays.check(model_.species());
-    const auto nbh = arrays.view();
-    const size_t N = nbh.atoms, S = nbh.structures;
-    const size_t n = model_.scalars(), m = model_.parameters();
-    mentor::Outputs out;
-    out.site_energies = data(site_energies, {N}, "site_energies must have shape (N,)");
-    out.forces = data(forces, {N, 3}, "forces must have shape (N, 3)");
-    out.virials = data(virials, {S, 6}, "virials must have shape (S, 6)");
-    out.basis = data(basis, {N, n}, "basis must have shape (N, n)");
-    out.rows = data(rows, {N, m}, "rows must have shape (N, m)");
-    nb::gil_scoped_release release;
-    variant_->evaluate(model_, nbh, out, thread_count(threads));
-  }
+    void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
+                  Output<2> virials, Output<2> basis, Output<2> rows, int threads) const {
+        arrays.check(model_.species());
+        const auto nbh = arrays.view();
+        const size_t N = nbh.atoms, S = nbh.structures;
+        const size_t n = model_.scalars(), m = model_.parameters();
+        mentor::Outputs out;
+        out.site_energies = data(site_energies, {N}, "site_energies must have shape (N,)");
+        out.forces = data(forces, {N, 3}, "forces must have shape (N, 3)");
+        out.virials = data(virials, {S, 6}, "virials must have shape (S, 6)");
+        out.basis = data(basis, {N, n}, "basis must have shape (N, n)");
+        out.rows = data(rows, {N, m}, "rows must have shape (N, m)");
+        nb::gil_scoped_release release;
+        variant_->evaluate(model_, nbh, out, thread_count(threads));
+    }
 
-  void jacobian(const NeighbourArrays& arrays, Output<2> energies, Output<3> forces,
-                Output<3> virials, int threads) const {
-    arrays.check(model_.species());
-    const auto nbh = arrays.view();
-    const size_t N = nbh.atoms, S = nbh.structures, m = model_.parameters();
-    mentor::JacobianOutputs out;
-    out.energies = data(energies, {S, m}, "energies must have shape (S, m)");
-    out.forces = data(forces, {N, 3, m}, "forces must have shape (N, 3, m)");
-    out.virials = data(virials, {S, 6, m}, "virials must have shape (S, 6, m)");
-    nb::gil_scoped_release release;
-    variant_->jacobian(model_, nbh, out, thread_count(threads));
-  }
+    void jacobian(const NeighbourArrays& arrays, Output<2> energies, Output<3> forces,
+                  Output<3> virials, int threads) const {
+        arrays.check(model_.species());
+        const auto nbh = arrays.view();
+        const size_t N = nbh.atoms, S = nbh.structures, m = model_.parameters();
+        mentor::JacobianOutputs out;
+        out.energies = data(energies, {S, m}, "energies must have shape (S, m)");
+        out.forces = data(forces, {N, 3, m}, "forces must have shape (N, 3, m)");
+        out.virials = data(virials, {S, 6, m}, "virials must have shape (S, 6, m)");
+        nb::gil_scoped_release release;
+        variant_->jacobian(model_, nbh, out, thread_count(threads));
+    }
 
-  const mentor::Model& model() const { return model_; }
-  std::string variant() const { return variant_->name; }
+    const mentor::Model& model() const { return model_; }
+    std::string variant() const { return variant_->name; }
 
- private:
-  mentor::Model model_;
-  const mentor::Variant* variant_;
+  private:
+    mentor::Model model_;
+    const mentor::Variant* variant_;
 };
 
+/// Hand a vector over to Python without copying it.
+template <class T>
+nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
+    auto* kept = new std::vector<T>(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
+}
+
+nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
+                         const Array<const double, nb::shape<-1, 3, 3>>& cells,
+                         const Array<const bool, nb::shape<-1, 3>>& pbc,
+                         const Array<const int64_t, nb::ndim<1>>& structure_offsets,
+                         double cutoff) {
+    const size_t structures = cells.shape(0);
+    require(pbc.shape(0) == structures && structure_offsets.size() == structures + 1,
+            "cells, pbc and structure_offsets differ in length");
+    require(structure_offsets.data()[0] == 0 &&
+                structure_offsets.data()[structures] == static_cast<int64_t>(positions.shape(0)),
+            "structure_offsets must run from 0 to the number of atoms");
+    mentor::Pairs pairs;
+    {
+        nb::gil_scoped_release release;
+        for (size_t s = 0; s < structures; ++s) {
+            const int64_t first = structure_offsets.data()[s],
+                          last = structure_offsets.data()[s + 1];
+            require(first <= last, "structure_offsets must not decrease");
+            const mentor::Periodic structure{last - first, positions.data() + 3 * first,
+                                             cells.data() + 9 * s, pbc.data() + 3 * s};
+            mentor::NeighbourSearch(structure, cutoff).append(pairs, first);
+        }
+    }
+    const size_t atoms = pairs.offsets.size(), count = pairs.neighbours.size();
+    return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms}),
+                          to_numpy(std::move(pairs.neighbours), {count}),
+                          to_numpy(std::move(pairs.displacements), {count, 3}));
+}
+
 mentor::RadialBasis radial_basis(const std::string& name) {
-  if (name == "RBChebyshev") return mentor::RadialBasis::RBChebyshev;
-  if (name == "RBChebyshev_repuls") return mentor::RadialBasis::RBChebyshev_repuls;
-  if (name == "BChebyshev") return mentor::RadialBasis::BChebyshev;
-  throw std::invalid_argument("radial_basis_type '" + name + "' is not known");
+    if (name == "RBChebyshev") return mentor::RadialBasis::RBChebyshev;
+    if (name == "RBChebyshev_repuls") return mentor::RadialBasis::RBChebyshev_repuls;
+    if (name == "BChebyshev") return mentor::RadialBasis::BChebyshev;
+    throw std::invalid_argument("radial_basis_type '" + name + "' is not known");
 }
 
 }  // namespace
 
 NB_MODULE(_core, module) {
-  module.def("variants", [] {
-    std::vector<std::string> names;
-    for (const auto* each : mentor::variants()) names.push_back(each->name);
-    return names;
-  });
-  nb::class_<NeighbourArrays>(module, "NeighbourArrays")
-      .def(nb::init<Array<const int32_t, nb::ndim<1>>, Array<const int64_t, nb::ndim<1>>,
-                    Array<const int64_t, nb::ndim<1>>, Array<const int32_t, nb::ndim<1>>,
-                    Array<const double, nb::shape<-1, 3>>>(),
-           "types"_a.noconvert(), "structure_offsets"_a.noconvert(), "offsets"_a.noconvert(),
-           "neighbours"_a.noconvert(), "displacements"_a.noconvert());
-  nb::class_<Kernel>(module, "Kernel")
-      .def(
-          "__init__",
-          [](Kernel* self, const std::string& radial_basis_type, double scaling, double min_dist,
-             double max_dist, int species_count, int radial_funcs_count, int radial_basis_size,
-             const Doubles& radial_coeffs, const Doubles& species_coeffs,
-             const Doubles& moment_coeffs, int alpha_moments_count, const Rows& alpha_index_basic,
-             const Rows& alpha_index_times, const Array<const int32_t, nb::ndim<1>>& mapping,
-             const std::string& variant) {
-            mentor::PotentialData data{radial_basis(radial_basis_type),
-                                       scaling,
-                                       min_dist,
-                                       max_dist,
-                                       species_count,
-                                       radial_funcs_count,
-                                       radial_basis_size,
-                                       alpha_moments_count,
-                                       to_vector(radial_coeffs),
-                                       to_vector(species_coeffs),
-                                       to_vector(moment_coeffs),
-                                       to_rows(alpha_index_basic),
-                                       to_rows(alpha_index_times),
-                                       {mapping.data(), mapping.data() + mapping.size()}};
-            new (self) Kernel(std::move(data), variant);
-          },
-          "radial_basis_type"_a, "scaling"_a, "min_dist"_a, "max_dist"_a, "species_count"_a,
-          "radial_funcs_count"_a, "radial_basis_size"_a, "radial_coeffs"_a, "species_coeffs"_a,
-          "moment_coeffs"_a, "alpha_moments_count"_a, "alpha_index_basic"_a, "alpha_index_times"_a,
-          "alpha_moment_mapping"_a, "variant"_a = "")
-      .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
-           "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
-           "virials"_a.noconvert() = nb::none(), "basis"_a.noconvert() = nb::none(),
-           "rows"_a.noconvert() = nb::none(), "threads"_a = 0)
-      .def("jacobian", &Kernel::jacobian, "neighbourhoods"_a,
-           "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
-           "virials"_a.noconvert() = nb::none(), "threads"_a = 0)
-      .def_prop_ro("variant", &Kernel::variant)
-      .def_prop_ro("slot_count", [](const Kernel& k) { return k.model().slot_count; })
-      .def_prop_ro("product_count", [](const Kernel& k) { return k.model().products.size(); });
+    module.def("variants", [] {
+        std::vector<std::string> names;
+        for (const auto* each : mentor::variants()) names.push_back(each->name);
+        return names;
+    });
+    module.def("neighbour_list", &neighbour_list, "positions"_a.noconvert(), "cells"_a.noconvert(),
+               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a);
+    nb::class_<NeighbourArrays>(module, "NeighbourArrays")
+        .def(nb::init<Array<const int32_t, nb::ndim<1>>, Array<const int64_t, nb::ndim<1>>,
+                      Array<const int64_t, nb::ndim<1>>, Array<const int32_t, nb::ndim<1>>,
+                      Array<const double, nb::shape<-1, 3>>>(),
+             "types"_a.noconvert(), "structure_offsets"_a.noconvert(), "offsets"_a.noconvert(),
+             "neighbours"_a.noconvert(), "displacements"_a.noconvert());
+    nb::class_<Kernel>(module, "Kernel")
+        .def(
+            "__init__",
+            [](Kernel* self, const std::string& radial_basis_type, double scaling, double min_dist,
+               double max_dist, int species_count, int radial_funcs_count, int radial_basis_size,
+               const Doubles& radial_coeffs, const Doubles& species_coeffs,
+               const Doubles& moment_coeffs, int alpha_moments_count, const Rows& alpha_index_basic,
+               const Rows& alpha_index_times, const Array<const int32_t, nb::ndim<1>>& mapping,
+               const std::string& variant) {
+                mentor::PotentialData data{radial_basis(radial_basis_type),
+                                           scaling,
+                                           min_dist,
+                                           max_dist,
+                                           species_count,
+                                           radial_funcs_count,
+                                           radial_basis_size,
+                                           alpha_moments_count,
+                                           to_vector(radial_coeffs),
+                                           to_vector(species_coeffs),
+                                           to_vector(moment_coeffs),
+                                           to_rows(alpha_index_basic),
+                                           to_rows(alpha_index_times),
+                                           {mapping.data(), mapping.data() + mapping.size()}};
+                new (self) Kernel(std::move(data), variant);
+            },
+            "radial_basis_type"_a, "scaling"_a, "min_dist"_a, "max_dist"_a, "species_count"_a,
+            "radial_funcs_count"_a, "radial_basis_size"_a, "radial_coeffs"_a, "species_coeffs"_a,
+            "moment_coeffs"_a, "alpha_moments_count"_a, "alpha_index_basic"_a,
+            "alpha_index_times"_a, "alpha_moment_mapping"_a, "variant"_a = "")
+        .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
+             "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
+             "virials"_a.noconvert() = nb::none(), "basis"_a.noconvert() = nb::none(),
+             "rows"_a.noconvert() = nb::none(), "threads"_a = 0)
+        .def("jacobian", &Kernel::jacobian, "neighbourhoods"_a,
+             "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
+             "virials"_a.noconvert() = nb::none(), "threads"_a = 0)
+        .def_prop_ro("variant", &Kernel::variant)
+        .def_prop_ro("slot_count", [](const Kernel& k) { return k.model().slot_count; })
+        .def_prop_ro("product_count", [](const Kernel& k) { return k.model().products.size(); });
 }

@@ -9,7 +9,7 @@
 namespace mentor {
 
 extern const Variant MENTOR_JOIN(variant_, MENTOR_ARCH);
-const Variant MENTOR_JOIN(variant_, MENTOR_ARCH) = {
-    MENTOR_TEXT(MENTOR_ARCH), MENTOR_ARCH::lanes, MENTOR_ARCH::evaluate, MENTOR_ARCH::jacobian};
+const Variant MENTOR_JOIN(variant_, MENTOR_ARCH) = {MENTOR_TEXT(MENTOR_ARCH), MENTOR_ARCH::lanes,
+                                                    MENTOR_ARCH::evaluate, MENTOR_ARCH::jacobian};
 
 }  // namespace mentor

@@ -21,12 +21,14 @@ constexpr int lanes = 2;
 /// One SIMD register of doubles. Arithmetic with scalars broadcasts them.
 typedef double vec __attribute__((vector_size(lanes * sizeof(double))));
 
-inline vec broadcast(double x) { return x - vec{}; }
+inline vec broadcast(double x) {
+    return x - vec{};
+}
 
 inline double sum(const vec& x) {
-  double total = 0;
-  for (int l = 0; l < lanes; ++l) total += x[l];
-  return total;
+    double total = 0;
+    for (int l = 0; l < lanes; ++l) total += x[l];
+    return total;
 }
 
 }  // namespace mentor::MENTOR_ARCH

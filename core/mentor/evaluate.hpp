@@ -12,244 +12,246 @@ namespace mentor::MENTOR_ARCH {
 
 /// Evaluates batches of atoms; one per thread.
 class Evaluator {
- public:
-  explicit Evaluator(const Model& model)
-      : model_(model),
-        coeffs_(model.coeffs.data()),
-        K_(model.radial_funcs()),
-        R_(model.basis_size()),
-        slots_(model.slot_count) {
-    M_.reserve(slots_);
-    A_.reserve(slots_);
-    mono_.reserve(model.monomials.size());
-    dmono_.reserve(model.monomials.size());
-  }
-
-  /// structure_of[l] is the structure of lane l's atom (used for virials only).
-  void operator()(const Neighbourhoods& nb, const int64_t* atoms, int count,
-                  const int64_t* structure_of, const Outputs& out) {
-    batch_.gather(model_, nb, atoms, count);
-    accumulate_moments();
-    contract();
-    write_energies(out);
-    if (!(out.forces || out.virials || out.rows)) return;
-    reverse();
-    if (out.rows) write_rows(out.rows);
-    if (out.forces || out.virials) write_forces(nb, structure_of, out);
-  }
-
- private:
-  const Model& model_;
-  const double* coeffs_;
-  int K_, R_, slots_;
-  Batch batch_;
-  Buffer<vec> M_, A_, mono_, dmono_, f_, df_, row_;
-  vec repulsion_;
-
-  void accumulate_moments() {
-    vec* M = M_.data();
-    for (int i = 0; i < model_.reduced_count; ++i) M[i] = vec{};
-    vec* f = f_.reserve(static_cast<size_t>(batch_.size) * K_);
-    vec* df = df_.reserve(static_cast<size_t>(batch_.size) * K_);
-    repulsion_ = vec{};
-    for (int z = 0; z < model_.species(); ++z) {
-      const double* c = coeffs_ + (batch_.species * model_.species() + z) * K_ * R_;
-      for (int n = batch_.begin[z]; n < batch_.begin[z + 1]; ++n) {
-        radial_functions(batch_.neighbour(n), c, f + n * K_, df + n * K_);
-        monomials(batch_.neighbour(n));
-        add_moments(f + n * K_);
-      }
+  public:
+    explicit Evaluator(const Model& model)
+        : model_(model),
+          coeffs_(model.coeffs.data()),
+          K_(model.radial_funcs()),
+          R_(model.basis_size()),
+          slots_(model.slot_count) {
+        M_.reserve(slots_);
+        A_.reserve(slots_);
+        mono_.reserve(model.monomials.size());
+        dmono_.reserve(model.monomials.size());
     }
-  }
 
-  void radial_functions(const Neighbour& j, const double* c, vec* f, vec* df) {
-    const RadialArgument<vec> x(model_.data, j.r, j.present);
-    for (int mu = 0; mu < K_; ++mu) f[mu] = df[mu] = vec{};
-    chebyshev(x.t, R_, [&](int k, const vec& T, const vec& dT) {
-      for (int mu = 0; mu < K_; ++mu) {
-        f[mu] += c[mu * R_ + k] * T;
-        df[mu] += c[mu * R_ + k] * dT;
-      }
-    });
-    for (int mu = 0; mu < K_; ++mu) {
-      df[mu] = df[mu] * x.dt_dr * x.s + f[mu] * x.ds_dr;
-      f[mu] *= x.s;
+    /// structure_of[l] is the structure of lane l's atom (used for virials only).
+    void operator()(const Neighbourhoods& nb, const int64_t* atoms, int count,
+                    const int64_t* structure_of, const Outputs& out) {
+        batch_.gather(model_, nb, atoms, count);
+        accumulate_moments();
+        contract();
+        write_energies(out);
+        if (!(out.forces || out.virials || out.rows)) return;
+        reverse();
+        if (out.rows) write_rows(out.rows);
+        if (out.forces || out.virials) write_forces(nb, structure_of, out);
     }
-    if (model_.data.radial_basis_type == RadialBasis::RBChebyshev_repuls)
-      for (int l = 0; l < lanes; ++l)
-        if (j.present[l] != 0) repulsion_[l] += Repulsion(model_.data, j.r[l]).energy;
-  }
 
-  void monomials(const Neighbour& j) {
-    vec* mono = mono_.data();
-    const vec u[3] = {j.ux, j.uy, j.uz};
-    mono[0] = broadcast(1.0);
-    const Monomial* m = model_.monomials.data();
-    const int count = static_cast<int>(model_.monomials.size());
-    for (int i = 1; i < count; ++i) mono[i] = mono[m[i].parent] * u[m[i].axis];
-  }
+  private:
+    const Model& model_;
+    const double* coeffs_;
+    int K_, R_, slots_;
+    Batch batch_;
+    Buffer<vec> M_, A_, mono_, dmono_, f_, df_, row_;
+    vec repulsion_;
 
-  void add_moments(const vec* f) {
-    const vec* mono = mono_.data();
-    for (int mu = 0; mu < K_; ++mu) {
-      vec* M = M_.data() + model_.reduced_begin[mu];
-      const vec f_mu = f[mu];
-      const int count = model_.monomial_count[mu];
-      for (int i = 0; i < count; ++i) M[i] += f_mu * mono[i];
-    }
-  }
-
-  void contract() {
-    vec* M = M_.data();
-    for (const Expansion& e : model_.expansions)
-      M[e.target] = M[e.plus] - M[e.minus_x] - M[e.minus_y];
-    const Product* products = model_.products.data();
-    for (const Target& t : model_.targets) {
-      vec total = vec{};
-      for (int p = t.begin; p < t.end; ++p)
-        total += products[p].factor * M[products[p].left] * M[products[p].right];
-      M[t.target] = total;
-    }
-  }
-
-  void write_energies(const Outputs& out) {
-    const vec* M = M_.data();
-    const int n = model_.scalars();
-    if (out.site_energies) {
-      vec energy = repulsion_ + model_.data.species_coeffs[batch_.species];
-      for (int a = 0; a < n; ++a) energy += model_.data.moment_coeffs[a] * M[model_.scalar_slots[a]];
-      for (int l = 0; l < batch_.atoms; ++l) out.site_energies[batch_.atom[l]] = energy[l];
-    }
-    if (out.basis)
-      for (int l = 0; l < batch_.atoms; ++l)
-        for (int a = 0; a < n; ++a)
-          out.basis[batch_.atom[l] * n + a] = M[model_.scalar_slots[a]][l];
-  }
-
-  /// A[slot] = dV/dM[slot], down to the reduced basic moments.
-  void reverse() {
-    const vec* M = M_.data();
-    vec* A = A_.data();
-    for (int i = 0; i < slots_; ++i) A[i] = vec{};
-    for (int a = 0; a < model_.scalars(); ++a)
-      A[model_.scalar_slots[a]] += model_.data.moment_coeffs[a];
-    const Product* products = model_.products.data();
-    for (auto t = model_.targets.rbegin(); t != model_.targets.rend(); ++t) {
-      const vec adjoint = A[t->target];
-      for (int p = t->begin; p < t->end; ++p) {
-        const vec a = products[p].factor * adjoint;
-        A[products[p].left] += a * M[products[p].right];
-        A[products[p].right] += a * M[products[p].left];
-      }
-    }
-    for (auto e = model_.expansions.rbegin(); e != model_.expansions.rend(); ++e) {
-      A[e->plus] += A[e->target];
-      A[e->minus_x] -= A[e->target];
-      A[e->minus_y] -= A[e->target];
-    }
-  }
-
-  /// dV/dc[z_j, mu, k] = sum_j Q_k(r_j) sum_i A[mu, i] mono_i; dV/dxi0 = 1; dV/dxi_alpha = B_alpha.
-  void write_rows(double* rows) {
-    const int C = model_.species(), n = model_.scalars();
-    const size_t m = model_.parameters();
-    vec* row = row_.zeros(model_.radial_block());
-    for (int z = 0; z < C; ++z)
-      for (int j = batch_.begin[z]; j < batch_.begin[z + 1]; ++j)
-        add_radial_row(batch_.neighbour(j), row + z * K_ * R_);
-    const int first = batch_.species * model_.radial_block();
-    for (int l = 0; l < batch_.atoms; ++l) {
-      double* out = rows + batch_.atom[l] * m;
-      for (size_t i = 0; i < m; ++i) out[i] = 0;
-      for (int i = 0; i < model_.radial_block(); ++i)
-        out[first + i] = row[i][l] * model_.data.scaling;
-      out += model_.radial_parameters();
-      out[batch_.species] = 1.0;
-      for (int a = 0; a < n; ++a) out[C + a] = M_.data()[model_.scalar_slots[a]][l];
-    }
-  }
-
-  void add_radial_row(const Neighbour& j, vec* row) {
-    monomials(j);
-    const vec* mono = mono_.data();
-    const RadialArgument<vec> x(model_.data, j.r, j.present);
-    vec* G = dmono_.reserve(std::max<size_t>(K_, model_.monomials.size()));
-    for (int mu = 0; mu < K_; ++mu) {
-      const vec* A = A_.data() + model_.reduced_begin[mu];
-      vec total = vec{};
-      for (int i = 0; i < model_.monomial_count[mu]; ++i) total += A[i] * mono[i];
-      G[mu] = total * x.s;
-    }
-    chebyshev(x.t, R_, [&](int k, const vec& T, const vec&) {
-      for (int mu = 0; mu < K_; ++mu) row[mu * R_ + k] += T * G[mu];
-    });
-  }
-
-  void write_forces(const Neighbourhoods& nb, const int64_t* structure_of, const Outputs& out) {
-    vec own[3] = {vec{}, vec{}, vec{}};
-    vec virial[6] = {};
-    for (int n = 0; n < batch_.size; ++n) {
-      const Neighbour& j = batch_.neighbour(n);
-      vec g[3];
-      pair_gradient(j, f_.data() + n * K_, df_.data() + n * K_, g);
-      for (int d = 0; d < 3; ++d) own[d] += g[d];
-      if (out.forces) {
-        for (int l = 0; l < batch_.atoms; ++l) {
-          const int64_t p = batch_.pair(n, l);
-          if (p < 0) continue;
-          double* F = out.forces + 3 * static_cast<int64_t>(nb.neighbours[p]);
-          for (int d = 0; d < 3; ++d) F[d] -= g[d][l];
+    void accumulate_moments() {
+        vec* M = M_.data();
+        for (int i = 0; i < model_.reduced_count; ++i) M[i] = vec{};
+        vec* f = f_.reserve(static_cast<size_t>(batch_.size) * K_);
+        vec* df = df_.reserve(static_cast<size_t>(batch_.size) * K_);
+        repulsion_ = vec{};
+        for (int z = 0; z < model_.species(); ++z) {
+            const double* c = coeffs_ + (batch_.species * model_.species() + z) * K_ * R_;
+            for (int n = batch_.begin[z]; n < batch_.begin[z + 1]; ++n) {
+                radial_functions(batch_.neighbour(n), c, f + n * K_, df + n * K_);
+                monomials(batch_.neighbour(n));
+                add_moments(f + n * K_);
+            }
         }
-      }
-      if (out.virials) {
-        const vec x = j.ux * j.r, y = j.uy * j.r, z = j.uz * j.r;
-        virial[0] -= g[0] * x;
-        virial[1] -= g[1] * y;
-        virial[2] -= g[2] * z;
-        virial[3] -= 0.5 * (g[1] * z + g[2] * y);
-        virial[4] -= 0.5 * (g[0] * z + g[2] * x);
-        virial[5] -= 0.5 * (g[0] * y + g[1] * x);
-      }
     }
-    for (int l = 0; l < batch_.atoms; ++l) {
-      if (out.forces)
-        for (int d = 0; d < 3; ++d) out.forces[3 * batch_.atom[l] + d] += own[d][l];
-      if (out.virials)
-        for (int v = 0; v < 6; ++v) out.virials[6 * structure_of[l] + v] += virial[v][l];
-    }
-  }
 
-  /// g = dV/dr_ij: the radial part along u, the angular part through du/dr = (1 - u u^T) / r.
-  void pair_gradient(const Neighbour& j, const vec* f, const vec* df, vec* g) {
-    monomials(j);
-    const vec* mono = mono_.data();
-    vec* t = dmono_.data();  // dV/dmono_i
-    const int count = static_cast<int>(model_.monomials.size());
-    vec radial = vec{};
-    for (int i = 0; i < count; ++i) t[i] = vec{};
-    for (int mu = 0; mu < K_; ++mu) {
-      const vec* A = A_.data() + model_.reduced_begin[mu];
-      const vec f_mu = f[mu];
-      vec along = vec{};
-      for (int i = 0; i < model_.monomial_count[mu]; ++i) {
-        t[i] += f_mu * A[i];
-        along += A[i] * mono[i];
-      }
-      radial += df[mu] * along;
+    void radial_functions(const Neighbour& j, const double* c, vec* f, vec* df) {
+        const RadialArgument<vec> x(model_.data, j.r, j.present);
+        for (int mu = 0; mu < K_; ++mu) f[mu] = df[mu] = vec{};
+        chebyshev(x.t, R_, [&](int k, const vec& T, const vec& dT) {
+            for (int mu = 0; mu < K_; ++mu) {
+                f[mu] += c[mu * R_ + k] * T;
+                df[mu] += c[mu * R_ + k] * dT;
+            }
+        });
+        for (int mu = 0; mu < K_; ++mu) {
+            df[mu] = df[mu] * x.dt_dr * x.s + f[mu] * x.ds_dr;
+            f[mu] *= x.s;
+        }
+        if (model_.data.radial_basis_type == RadialBasis::RBChebyshev_repuls)
+            for (int l = 0; l < lanes; ++l)
+                if (j.present[l] != 0) repulsion_[l] += Repulsion(model_.data, j.r[l]).energy;
     }
-    if (model_.data.radial_basis_type == RadialBasis::RBChebyshev_repuls)
-      for (int l = 0; l < lanes; ++l)
-        if (j.present[l] != 0) radial[l] += Repulsion(model_.data, j.r[l]).derivative;
-    const vec u[3] = {j.ux, j.uy, j.uz};
-    vec du[3] = {vec{}, vec{}, vec{}};
-    const Monomial* m = model_.monomials.data();
-    for (int i = count - 1; i > 0; --i) {
-      t[m[i].parent] += t[i] * u[m[i].axis];
-      du[m[i].axis] += t[i] * mono[m[i].parent];
+
+    void monomials(const Neighbour& j) {
+        vec* mono = mono_.data();
+        const vec u[3] = {j.ux, j.uy, j.uz};
+        mono[0] = broadcast(1.0);
+        const Monomial* m = model_.monomials.data();
+        const int count = static_cast<int>(model_.monomials.size());
+        for (int i = 1; i < count; ++i) mono[i] = mono[m[i].parent] * u[m[i].axis];
     }
-    const vec dot = du[0] * u[0] + du[1] * u[1] + du[2] * u[2];
-    for (int d = 0; d < 3; ++d) g[d] = radial * u[d] + (du[d] - dot * u[d]) * j.inverse_r;
-  }
+
+    void add_moments(const vec* f) {
+        const vec* mono = mono_.data();
+        for (int mu = 0; mu < K_; ++mu) {
+            vec* M = M_.data() + model_.reduced_begin[mu];
+            const vec f_mu = f[mu];
+            const int count = model_.monomial_count[mu];
+            for (int i = 0; i < count; ++i) M[i] += f_mu * mono[i];
+        }
+    }
+
+    void contract() {
+        vec* M = M_.data();
+        for (const Expansion& e : model_.expansions)
+            M[e.target] = M[e.plus] - M[e.minus_x] - M[e.minus_y];
+        const Product* products = model_.products.data();
+        for (const Target& t : model_.targets) {
+            vec total = vec{};
+            for (int p = t.begin; p < t.end; ++p)
+                total += products[p].factor * M[products[p].left] * M[products[p].right];
+            M[t.target] = total;
+        }
+    }
+
+    void write_energies(const Outputs& out) {
+        const vec* M = M_.data();
+        const int n = model_.scalars();
+        if (out.site_energies) {
+            vec energy = repulsion_ + model_.data.species_coeffs[batch_.species];
+            for (int a = 0; a < n; ++a)
+                energy += model_.data.moment_coeffs[a] * M[model_.scalar_slots[a]];
+            for (int l = 0; l < batch_.atoms; ++l) out.site_energies[batch_.atom[l]] = energy[l];
+        }
+        if (out.basis)
+            for (int l = 0; l < batch_.atoms; ++l)
+                for (int a = 0; a < n; ++a)
+                    out.basis[batch_.atom[l] * n + a] = M[model_.scalar_slots[a]][l];
+    }
+
+    /// A[slot] = dV/dM[slot], down to the reduced basic moments.
+    void reverse() {
+        const vec* M = M_.data();
+        vec* A = A_.data();
+        for (int i = 0; i < slots_; ++i) A[i] = vec{};
+        for (int a = 0; a < model_.scalars(); ++a)
+            A[model_.scalar_slots[a]] += model_.data.moment_coeffs[a];
+        const Product* products = model_.products.data();
+        for (auto t = model_.targets.rbegin(); t != model_.targets.rend(); ++t) {
+            const vec adjoint = A[t->target];
+            for (int p = t->begin; p < t->end; ++p) {
+                const vec a = products[p].factor * adjoint;
+                A[products[p].left] += a * M[products[p].right];
+                A[products[p].right] += a * M[products[p].left];
+            }
+        }
+        for (auto e = model_.expansions.rbegin(); e != model_.expansions.rend(); ++e) {
+            A[e->plus] += A[e->target];
+            A[e->minus_x] -= A[e->target];
+            A[e->minus_y] -= A[e->target];
+        }
+    }
+
+    /// dV/dc[z_j, mu, k] = sum_j Q_k(r_j) sum_i A[mu, i] mono_i; dV/dxi0 = 1; dV/dxi_alpha =
+    /// B_alpha.
+    void write_rows(double* rows) {
+        const int C = model_.species(), n = model_.scalars();
+        const size_t m = model_.parameters();
+        vec* row = row_.zeros(model_.radial_block());
+        for (int z = 0; z < C; ++z)
+            for (int j = batch_.begin[z]; j < batch_.begin[z + 1]; ++j)
+                add_radial_row(batch_.neighbour(j), row + z * K_ * R_);
+        const int first = batch_.species * model_.radial_block();
+        for (int l = 0; l < batch_.atoms; ++l) {
+            double* out = rows + batch_.atom[l] * m;
+            for (size_t i = 0; i < m; ++i) out[i] = 0;
+            for (int i = 0; i < model_.radial_block(); ++i)
+                out[first + i] = row[i][l] * model_.data.scaling;
+            out += model_.radial_parameters();
+            out[batch_.species] = 1.0;
+            for (int a = 0; a < n; ++a) out[C + a] = M_.data()[model_.scalar_slots[a]][l];
+        }
+    }
+
+    void add_radial_row(const Neighbour& j, vec* row) {
+        monomials(j);
+        const vec* mono = mono_.data();
+        const RadialArgument<vec> x(model_.data, j.r, j.present);
+        vec* G = dmono_.reserve(std::max<size_t>(K_, model_.monomials.size()));
+        for (int mu = 0; mu < K_; ++mu) {
+            const vec* A = A_.data() + model_.reduced_begin[mu];
+            vec total = vec{};
+            for (int i = 0; i < model_.monomial_count[mu]; ++i) total += A[i] * mono[i];
+            G[mu] = total * x.s;
+        }
+        chebyshev(x.t, R_, [&](int k, const vec& T, const vec&) {
+            for (int mu = 0; mu < K_; ++mu) row[mu * R_ + k] += T * G[mu];
+        });
+    }
+
+    void write_forces(const Neighbourhoods& nb, const int64_t* structure_of, const Outputs& out) {
+        vec own[3] = {vec{}, vec{}, vec{}};
+        vec virial[6] = {};
+        for (int n = 0; n < batch_.size; ++n) {
+            const Neighbour& j = batch_.neighbour(n);
+            vec g[3];
+            pair_gradient(j, f_.data() + n * K_, df_.data() + n * K_, g);
+            for (int d = 0; d < 3; ++d) own[d] += g[d];
+            if (out.forces) {
+                for (int l = 0; l < batch_.atoms; ++l) {
+                    const int64_t p = batch_.pair(n, l);
+                    if (p < 0) continue;
+                    double* F = out.forces + 3 * static_cast<int64_t>(nb.neighbours[p]);
+                    for (int d = 0; d < 3; ++d) F[d] -= g[d][l];
+                }
+            }
+            if (out.virials) {
+                const vec x = j.ux * j.r, y = j.uy * j.r, z = j.uz * j.r;
+                virial[0] -= g[0] * x;
+                virial[1] -= g[1] * y;
+                virial[2] -= g[2] * z;
+                virial[3] -= 0.5 * (g[1] * z + g[2] * y);
+                virial[4] -= 0.5 * (g[0] * z + g[2] * x);
+                virial[5] -= 0.5 * (g[0] * y + g[1] * x);
+            }
+        }
+        for (int l = 0; l < batch_.atoms; ++l) {
+            if (out.forces)
+                for (int d = 0; d < 3; ++d) out.forces[3 * batch_.atom[l] + d] += own[d][l];
+            if (out.virials)
+                for (int v = 0; v < 6; ++v) out.virials[6 * structure_of[l] + v] += virial[v][l];
+        }
+    }
+
+    /// g = dV/dr_ij: the radial part along u, the angular part through du/dr = (1 - u u^T) / r.
+    void pair_gradient(const Neighbour& j, const vec* f, const vec* df, vec* g) {
+        monomials(j);
+        const vec* mono = mono_.data();
+        vec* t = dmono_.data();  // dV/dmono_i
+        const int count = static_cast<int>(model_.monomials.size());
+        vec radial = vec{};
+        for (int i = 0; i < count; ++i) t[i] = vec{};
+        for (int mu = 0; mu < K_; ++mu) {
+            const vec* A = A_.data() + model_.reduced_begin[mu];
+            const vec f_mu = f[mu];
+            vec along = vec{};
+            for (int i = 0; i < model_.monomial_count[mu]; ++i) {
+                t[i] += f_mu * A[i];
+                along += A[i] * mono[i];
+            }
+            radial += df[mu] * along;
+        }
+        if (model_.data.radial_basis_type == RadialBasis::RBChebyshev_repuls)
+            for (int l = 0; l < lanes; ++l)
+                if (j.present[l] != 0) radial[l] += Repulsion(model_.data, j.r[l]).derivative;
+        const vec u[3] = {j.ux, j.uy, j.uz};
+        vec du[3] = {vec{}, vec{}, vec{}};
+        const Monomial* m = model_.monomials.data();
+        for (int i = count - 1; i > 0; --i) {
+            t[m[i].parent] += t[i] * u[m[i].axis];
+            du[m[i].axis] += t[i] * mono[m[i].parent];
+        }
+        const vec dot = du[0] * u[0] + du[1] * u[1] + du[2] * u[2];
+        for (int d = 0; d < 3; ++d) g[d] = radial * u[d] + (du[d] - dot * u[d]) * j.inverse_r;
+    }
 };
 
 }  // namespace mentor::MENTOR_ARCH

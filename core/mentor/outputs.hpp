@@ -8,26 +8,26 @@ namespace mentor {
 
 /// Results of evaluate. Forces and virials are sums and must be zero on entry.
 struct Outputs {
-  double* site_energies = nullptr;  // [atoms] eV
-  double* forces = nullptr;         // [atoms][3] eV/Å
-  double* virials = nullptr;        // [structures][6] eV, xx yy zz yz xz xy
-  double* basis = nullptr;          // [atoms][scalars] B_alpha
-  double* rows = nullptr;           // [atoms][parameters] dV_i/dtheta
+    double* site_energies = nullptr;  // [atoms] eV
+    double* forces = nullptr;         // [atoms][3] eV/Å
+    double* virials = nullptr;        // [structures][6] eV, xx yy zz yz xz xy
+    double* basis = nullptr;          // [atoms][scalars] B_alpha
+    double* rows = nullptr;           // [atoms][parameters] dV_i/dtheta
 };
 
 /// Results of jacobian, all zero on entry; m = parameters.
 struct JacobianOutputs {
-  double* energies = nullptr;  // [structures][m]
-  double* forces = nullptr;    // [atoms][3][m]
-  double* virials = nullptr;   // [structures][6][m]
+    double* energies = nullptr;  // [structures][m]
+    double* forces = nullptr;    // [atoms][3][m]
+    double* virials = nullptr;   // [structures][6][m]
 };
 
 /// The kernel compiled for one instruction set.
 struct Variant {
-  const char* name;
-  int lanes;
-  void (*evaluate)(const Model&, const Neighbourhoods&, const Outputs&, int threads);
-  void (*jacobian)(const Model&, const Neighbourhoods&, const JacobianOutputs&, int threads);
+    const char* name;
+    int lanes;
+    void (*evaluate)(const Model&, const Neighbourhoods&, const Outputs&, int threads);
+    void (*jacobian)(const Model&, const Neighbourhoods&, const JacobianOutputs&, int threads);
 };
 
 }  // namespace mentor

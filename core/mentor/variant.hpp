@@ -16,93 +16,95 @@ namespace mentor::MENTOR_ARCH {
 /// Calls work(thread, threads) on each of `threads` threads and passes on an exception.
 template <class Work>
 inline void in_parallel(int threads, Work work) {
-  if (threads <= 1) {
-    work(0, 1);
-    return;
-  }
-#ifdef _OPENMP
-  std::exception_ptr failure;
-#pragma omp parallel num_threads(threads)
-  {
-    try {
-      work(omp_get_thread_num(), omp_get_num_threads());
-    } catch (...) {
-#pragma omp critical
-      failure = std::current_exception();
+    if (threads <= 1) {
+        work(0, 1);
+        return;
     }
-  }
-  if (failure) std::rethrow_exception(failure);
+#ifdef _OPENMP
+    std::exception_ptr failure;
+#pragma omp parallel num_threads(threads)
+    {
+        try {
+            work(omp_get_thread_num(), omp_get_num_threads());
+        } catch (...) {
+#pragma omp critical
+            failure = std::current_exception();
+        }
+    }
+    if (failure) std::rethrow_exception(failure);
 #else
-  work(0, 1);
+    work(0, 1);
 #endif
 }
 
 /// Atoms sorted by species and cut into batches of at most `lanes` atoms of one species.
 struct Batches {
-  Buffer<int64_t> atoms, structure_of, begin;
-  int64_t count = 0;
+    Buffer<int64_t> atoms, structure_of, begin;
+    int64_t count = 0;
 
-  Batches(const Model& model, const Neighbourhoods& nb) {
-    const int C = model.species();
-    int64_t* order = atoms.reserve(nb.atoms + 1);
-    int64_t* structure = structure_of.reserve(nb.atoms + 1);
-    int64_t* cuts = begin.reserve(nb.atoms / lanes + C + 2);
-    int64_t filled = 0;
-    for (int z = 0; z < C; ++z) {
-      const int64_t first = filled;
-      for (int64_t s = 0; s < nb.structures; ++s)
-        for (int64_t i = nb.structure_offsets[s]; i < nb.structure_offsets[s + 1]; ++i)
-          if (nb.types[i] == z) structure[filled] = s, order[filled++] = i;
-      for (int64_t i = first; i < filled; i += lanes) cuts[count++] = i;
+    Batches(const Model& model, const Neighbourhoods& nb) {
+        const int C = model.species();
+        int64_t* order = atoms.reserve(nb.atoms + 1);
+        int64_t* structure = structure_of.reserve(nb.atoms + 1);
+        int64_t* cuts = begin.reserve(nb.atoms / lanes + C + 2);
+        int64_t filled = 0;
+        for (int z = 0; z < C; ++z) {
+            const int64_t first = filled;
+            for (int64_t s = 0; s < nb.structures; ++s)
+                for (int64_t i = nb.structure_offsets[s]; i < nb.structure_offsets[s + 1]; ++i)
+                    if (nb.types[i] == z) structure[filled] = s, order[filled++] = i;
+            for (int64_t i = first; i < filled; i += lanes) cuts[count++] = i;
+        }
+        cuts[count] = filled;
     }
-    cuts[count] = filled;
-  }
 };
 
 inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs& out,
                      int threads) {
-  const Batches batches(model, nb);
-  constexpr int64_t worthwhile = 8;  // batches per thread below which a thread costs more
-  const int64_t useful = batches.count / worthwhile;
-  threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, useful)));
-  const int64_t force_size = out.forces ? 3 * nb.atoms : 0;
-  const int64_t size = force_size + (out.virials ? 6 * nb.structures : 0);
-  Buffer<double> partial;
-  if (threads > 1) partial.zeros(size * (threads - 1));
-  in_parallel(threads, [&](int thread, int count) {
-    Outputs mine = out;
-    if (thread > 0) {
-      double* own = partial.data() + size * (thread - 1);
-      if (out.forces) mine.forces = own;
-      if (out.virials) mine.virials = own + force_size;
+    const Batches batches(model, nb);
+    constexpr int64_t worthwhile = 8;  // batches per thread below which a thread costs more
+    const int64_t useful = batches.count / worthwhile;
+    threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, useful)));
+    const int64_t force_size = out.forces ? 3 * nb.atoms : 0;
+    const int64_t size = force_size + (out.virials ? 6 * nb.structures : 0);
+    Buffer<double> partial;
+    if (threads > 1) partial.zeros(size * (threads - 1));
+    in_parallel(threads, [&](int thread, int count) {
+        Outputs mine = out;
+        if (thread > 0) {
+            double* own = partial.data() + size * (thread - 1);
+            if (out.forces) mine.forces = own;
+            if (out.virials) mine.virials = own + force_size;
+        }
+        Evaluator evaluator(model);
+        const int64_t *order = batches.atoms.data(), *cuts = batches.begin.data();
+        for (int64_t b = batches.count * thread / count; b < batches.count * (thread + 1) / count;
+             ++b)
+            evaluator(nb, order + cuts[b],
+                      static_cast<int>(std::min<int64_t>(lanes, cuts[b + 1] - cuts[b])),
+                      batches.structure_of.data() + cuts[b], mine);
+    });
+    for (int t = 0; t < threads - 1; ++t) {
+        const double* own = partial.data() + size * t;
+        for (int64_t i = 0; i < force_size; ++i) out.forces[i] += own[i];
+        for (int64_t i = force_size; i < size; ++i) out.virials[i - force_size] += own[i];
     }
-    Evaluator evaluator(model);
-    const int64_t *order = batches.atoms.data(), *cuts = batches.begin.data();
-    for (int64_t b = batches.count * thread / count; b < batches.count * (thread + 1) / count; ++b)
-      evaluator(nb, order + cuts[b], static_cast<int>(std::min<int64_t>(lanes, cuts[b + 1] - cuts[b])),
-                batches.structure_of.data() + cuts[b], mine);
-  });
-  for (int t = 0; t < threads - 1; ++t) {
-    const double* own = partial.data() + size * t;
-    for (int64_t i = 0; i < force_size; ++i) out.forces[i] += own[i];
-    for (int64_t i = force_size; i < size; ++i) out.virials[i - force_size] += own[i];
-  }
 }
 
 inline void jacobian(const Model& model, const Neighbourhoods& nb, const JacobianOutputs& out,
                      int threads) {
-  const size_t m = model.parameters();
-  threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, nb.structures)));
-  in_parallel(threads, [&](int thread, int count) {
-    Differentiator differentiate(model);
-    for (int64_t s = thread; s < nb.structures; s += count) {
-      JacobianRows rows;
-      if (out.energies) rows.energy = out.energies + s * m;
-      if (out.forces) rows.forces = out.forces + nb.structure_offsets[s] * 3 * m;
-      if (out.virials) rows.virial = out.virials + s * 6 * m;
-      differentiate(nb, s, rows);
-    }
-  });
+    const size_t m = model.parameters();
+    threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, nb.structures)));
+    in_parallel(threads, [&](int thread, int count) {
+        Differentiator differentiate(model);
+        for (int64_t s = thread; s < nb.structures; s += count) {
+            JacobianRows rows;
+            if (out.energies) rows.energy = out.energies + s * m;
+            if (out.forces) rows.forces = out.forces + nb.structure_offsets[s] * 3 * m;
+            if (out.virials) rows.virial = out.virials + s * 6 * m;
+            differentiate(nb, s, rows);
+        }
+    });
 }
 
 }  // namespace mentor::MENTOR_ARCH
