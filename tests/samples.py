@@ -1,0 +1,92 @@
+"""Potentials and structures for tests: small, general, of every boundary condition."""
+
+from dataclasses import replace
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+
+import mentor
+
+ELEMENTS = ("Ag", "Pd", "Cu", "Au")
+RADIAL_BASES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev")
+
+
+def potential(
+    species: int = 2, level: int = 8, seed: int = 0, cutoff: float = 4.5, **changes
+) -> mentor.Potential:
+    """A potential with random coefficients of order one: nothing in it is small or symmetric."""
+    rng = np.random.default_rng(seed)
+    blank = mentor.init(
+        level=level,
+        elements=ELEMENTS[:species],
+        cutoff=cutoff,
+        min_dist=1.8,
+        radial_basis_size=5,
+        seed=seed,
+    )
+    return replace(
+        blank,
+        scaling=0.3,
+        radial_coeffs=rng.normal(size=blank.radial_coeffs.shape) / 5,
+        species_coeffs=rng.normal(size=species),
+        moment_coeffs=rng.normal(size=blank.moment_coeffs.shape) / 5,
+        **changes,
+    )
+
+
+def structure(kind: str, species: int = 2, seed: int = 0) -> Atoms:
+    """A rattled structure of ``kind`` with about ten atoms of all the species."""
+    rng = np.random.default_rng(seed)
+    atoms = KINDS[kind]()
+    atoms.symbols = rng.permutation([ELEMENTS[i % species] for i in range(len(atoms))])
+    if len(atoms) > 1:
+        atoms.positions += rng.uniform(-0.15, 0.15, (len(atoms), 3))
+    return atoms
+
+
+def _molecule() -> Atoms:
+    return Atoms("Cu9", positions=2.3 * np.array(list(np.ndindex(3, 3, 1)), float))
+
+
+def _wire() -> Atoms:
+    atoms = Atoms("Cu4", positions=[[0, 0, 0], [2.2, 0, 0.4], [0, 2.3, 1.0], [2.1, 2.2, 1.5]])
+    atoms.set_cell([0, 0, 3.1])
+    atoms.pbc = (False, False, True)
+    return atoms
+
+
+def _slab() -> Atoms:
+    atoms = bulk("Cu", cubic=True) * (1, 1, 2)
+    atoms.cell[2] *= 3
+    atoms.pbc = (True, True, False)
+    return atoms
+
+
+def _triclinic() -> Atoms:
+    atoms = bulk("Cu", cubic=True) * (2, 1, 1)
+    shear = np.array([[1.02, 0.1, 0.0], [0.05, 0.97, -0.12], [0.2, 0.0, 1.01]])
+    atoms.set_cell(atoms.cell.array @ shear, scale_atoms=True)
+    return atoms
+
+
+def _outside() -> Atoms:
+    """Atoms far outside the cell they belong to."""
+    atoms = _triclinic()
+    atoms.positions += np.array([[1, -2, 0], [0, 3, -1], [2, 0, 0], [0, 0, 5]] * 2) @ atoms.cell
+    return atoms
+
+
+KINDS = {
+    "molecule": _molecule,
+    "wire": _wire,
+    "slab": _slab,
+    "triclinic crystal": _triclinic,
+    "atoms outside the cell": _outside,
+    "one-atom cell": lambda: bulk("Cu"),
+    "flat one-atom cell": lambda: Atoms("Cu", cell=[2.1, 9.0, 2.4], pbc=(True, False, True)),
+    "isolated atom": lambda: Atoms("Cu"),
+    "dimer": lambda: Atoms("Cu2", positions=[[0, 0, 0], [1.5, 1.0, 1.2]]),
+    "colliding dimer": lambda: Atoms("Cu2", positions=[[0, 0, 0], [0.6, 0.7, 0.9]]),
+    "atoms beyond each other's cutoff": lambda: Atoms("Cu2", positions=[[0, 0, 0], [9, 0, 0]]),
+}
