@@ -6,13 +6,14 @@ and ``mentor --help`` import neither numpy nor anything else slow.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from mentor import __version__
 from mentor.cli.commands import COMMANDS, Command, manual
 from mentor.cli.usage import UsageError, nearest
-from mentor.exceptions import InputError, MentorError
+from mentor.exceptions import MentorError, StorageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,9 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     try:
-        code = _run(arguments)
-        sys.stdout.flush()
-        return code
+        _run(arguments)
+        return 0
     except UsageError as error:
         return _fail(str(error), 2, as_json)
     except MentorError as error:
@@ -45,14 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
-        print(manual())  # noqa: T201
-        return 0
+        return _show(manual())
     verb, *rest = arguments
     if verb in ("version", "--version"):
-        print(f'{{"version": "{__version__}"}}' if "--json" in rest else f"mentor {__version__}")  # noqa: T201
-        return 0
+        as_json = "--json" in rest
+        return _show(f'{{"version": "{__version__}"}}' if as_json else f"mentor {__version__}")
     if verb not in COMMANDS:
         raise UsageError(
             f"no command {verb!r}{nearest(verb, (*COMMANDS, 'version'))} (see 'mentor --help')"
@@ -62,8 +61,7 @@ def _run(arguments: list[str]) -> int:
     command = COMMANDS[verb]
     parse = parser(command)
     if "-h" in rest or "--help" in rest:
-        print(parse.format_help())  # noqa: T201
-        return 0
+        return _show(parse.format_help())
     known, unknown = parse.parse_known_args(rest)
     if unknown:
         flags = [flag for action in parse._actions for flag in action.option_strings]
@@ -72,30 +70,38 @@ def _run(arguments: list[str]) -> int:
             f"{unknown[0]}{nearest(unknown[0], flags)} (see 'mentor {verb} --help')"
         )
     given = vars(known)
-    _execute(command, settings(command, given), json="json" in given, quiet="quiet" in given)
-    return 0
+    return _execute(command, settings(command, given), json="json" in given, quiet="quiet" in given)
 
 
 def _execute(command: Command, values: Any, *, json: bool, quiet: bool) -> None:
     from mentor.cli import output
     from mentor.progress import Reporter, reporting
 
-    if quiet:
-        with reporting(Reporter()):
-            result = command.function(values)
-    else:
-        with output.TerminalReporter() as reporter, reporting(reporter):
-            result = command.function(values)
-    try:
+    shown = nullcontext(Reporter()) if quiet else output.TerminalReporter()
+    with shown as reporter, reporting(reporter):
+        result = command.function(values)
+    with _writing():
         if json:
             output.print_json(result.as_dict())
         else:
             output.print_result(result)
+
+
+def _show(text: str) -> None:
+    with _writing():
+        print(text)  # noqa: T201
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn a failure to write on standard output into a sentence."""
+    try:
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise InputError(f"standard output cannot be written ({error.strerror})") from None
+        raise StorageError(f"standard output cannot be written ({error.strerror})") from None
 
 
 def _fail(message: str, code: int, as_json: bool) -> int:
