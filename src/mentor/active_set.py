@@ -54,3 +54,12 @@ class ActiveSet:
         if len(rows) == 0:
             return np.zeros(0)
         return np.abs(rows @ self._columns).max(axis=1)
+
+    def atom_grades(self, rows: np.ndarray) -> np.ndarray:
+        """Grade of every atom of one structure, whose rows dV_i/dθ are ``rows`` (N, m); shape (N,).
+
+        In `configuration` mode each atom carries the grade of the structure.
+        """
+        if self.mode == "configuration":
+            return np.repeat(self.grades(rows.sum(axis=0, keepdims=True)), len(rows))
+        return self.grades(rows)

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
@@ -130,10 +129,5 @@ class Calculator(AseCalculator):
                 self.results["stress"] = stress_from_virial(evaluation.virials[0], volume)
 
     def _grade(self) -> None:
-        active_set = self.potential.active_set
         rows = self.potential.kernel.rows(self._neighbourhoods)
-        if active_set.mode == "configuration":
-            grade = active_set.grades(rows.sum(axis=0, keepdims=True))
-            self.results["grades"] = np.repeat(grade, len(rows))
-        else:
-            self.results["grades"] = active_set.grades(rows)
+        self.results["grades"] = self.potential.active_set.atom_grades(rows)

@@ -189,6 +189,26 @@ def load(path: str | os.PathLike[str], elements: "list[str] | tuple[str, ...] | 
     return Potential(**fields, elements=elements or named)
 
 
+def opened(
+    potential: "Potential | str | os.PathLike[str]", elements: "tuple[str, ...]" = ()
+) -> Potential:
+    """A potential given as such or as a file; ``elements`` as in :func:`load`, () for none.
+
+    Raises
+    ------
+    FormatError, InputError
+        As :func:`load`; or nobody names the elements.
+    """
+    if not isinstance(potential, Potential):
+        potential = load(potential, elements=elements or None)
+    if not potential.elements:
+        raise InputError(
+            "the potential does not name its elements; give them in the order of its types, "
+            "for example --elements Ag,Pd"
+        )
+    return potential
+
+
 def _elements_of_tag(tag: str) -> tuple[str, ...] | None:
     for word in tag.split():
         if word.startswith(ELEMENTS_TAG):
