@@ -208,6 +208,8 @@ def _is_vast(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: f
     vesin 0.6 merges cells of the size of the cutoff above 1e5 of them, and dies of a division by
     zero where that leaves less than one cell across the thin direction.
     """
+    if max(np.abs(cell).max(), np.abs(positions).max(initial=0.0)) < 9.0 * cutoff:
+        return False  # at most 18√3 cells of this size fit in any direction
     inverse = np.linalg.inv(cell)
     cells = 1.0 / (cutoff * np.sqrt((inverse**2).sum(axis=0)))
     if not pbc.all() and len(positions):
