@@ -27,6 +27,8 @@ ENOUGH = 40
 """Candidates after which it is better to learn than to go on."""
 PATIENCE = 12
 """Stretches in a row that may end at ``stop`` before a walker goes back to its very start."""
+EQUILIBRATION = 500
+"""Steps before the first structure is sampled."""
 GRADES_KEPT = 20
 """Entries of the grade record per stretch."""
 
@@ -49,6 +51,8 @@ class Walker:
     """Steps to be made."""
     stops: int = 0
     """Stretches in a row that ended at ``stop``."""
+    last_new: int = 0
+    """Its steps when a structure was last added to the training set, by whichever walker."""
 
     @property
     def finished(self) -> bool:
@@ -85,12 +89,8 @@ class Exploration:
     """Structures with a grade above ``threshold``; ``info`` has ``grade`` and ``step``."""
 
 
-def first_walkers(
-    starts: list[Atoms], settings: ExploreSettings, seed: int, stream: int = 0
-) -> list[Walker]:
-    """The walkers of a campaign: for every starting structure, temperature and pressure.
-
-    ``stream`` makes an independent set of walkers from the same seed (validation uses another one).
+def first_walkers(starts: list[Atoms], settings: ExploreSettings, seed: int) -> list[Walker]:
+    """The walkers of a campaign: for every starting structure, pressure and temperature.
 
     Raises
     ------
@@ -111,27 +111,27 @@ def first_walkers(
                 f"[explore] pressures: {start.get_chemical_formula()} is not periodic in three "
                 "directions; leave pressures out"
             )
-        generator = np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence([seed, stream, index]))
+        ensemble = Ensemble(
+            temperature=float(temperature),
+            pressure=pressure,
+            timestep=settings.timestep,
+            friction=settings.friction,
         )
-        atoms = start.copy()
-        integrator.thermalise(atoms, temperature, generator)
-        walkers.append(
-            Walker(
-                index=index,
-                ensemble=Ensemble(
-                    temperature=float(temperature),
-                    pressure=pressure,
-                    timestep=settings.timestep,
-                    friction=settings.friction,
-                ),
-                start=start,
-                atoms=atoms,
-                rng=generator.bit_generator.state,
-                goal=settings.steps,
-            )
+        walker = Walker(
+            index=index, ensemble=ensemble, start=start, atoms=start, rng={}, goal=settings.steps
         )
+        walkers.append(fresh(walker, seed, 0))
     return walkers
+
+
+def fresh(walker: Walker, seed: int, stream: int) -> Walker:
+    """``walker`` at its start, with momenta and random numbers of its own for each ``stream``."""
+    generator = np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence([seed, stream, walker.index]))
+    )
+    atoms = walker.start.copy()
+    integrator.thermalise(atoms, walker.ensemble.temperature, generator)
+    return replace(walker, atoms=atoms, rng=generator.bit_generator.state, steps=0)
 
 
 @lru_cache(maxsize=2)
@@ -171,11 +171,37 @@ def explore(
     return Exploration(walker=after, stretch=stretch, candidates=run.candidates)
 
 
+def sample(
+    potential_path: str, walker: Walker, count: int, interval: int, stop: float
+) -> tuple[list[Atoms], bool]:
+    """``count`` structures of ``walker``'s dynamics, every ``interval`` steps, and if it stopped.
+
+    The first EQUILIBRATION steps do not count. At a grade above ``stop`` it ends early. ``info`` of
+    the structures has ``grade`` and ``temperature``.
+    """
+    run = _Run(Calculator(_load(potential_path)), walker, interval, None)
+    frames: list[Atoms] = []
+    first = -(-EQUILIBRATION // interval)
+    for atoms, step in run.dynamics(walker.atoms.copy(), interval, (first + count - 1) * interval):
+        grade = run.grade(atoms)
+        if grade > stop:
+            return frames, True
+        if step >= first * interval:
+            frame = atoms.copy()
+            frame.info |= {"grade": grade, "temperature": walker.ensemble.temperature}
+            frames.append(frame)
+    return frames, False
+
+
 class _Run:
     """A stretch under way."""
 
     def __init__(
-        self, calculator: Calculator, walker: Walker, interval: int, selection: SelectionSettings
+        self,
+        calculator: Calculator,
+        walker: Walker,
+        interval: int,
+        selection: SelectionSettings | None,
     ) -> None:
         self.calculator = calculator
         self.walker = walker
@@ -200,8 +226,8 @@ class _Run:
     def _trajectory(self, end: int) -> bool:
         """Set off from the trusted structure; False if it ran into a grade above ``stop``."""
         before = (self.trusted.copy(), self.rng.bit_generator.state, self.steps)
-        for atoms, step in self._dynamics(self.trusted.copy(), self.interval, end):
-            grade = self._grade(atoms)
+        for atoms, step in self.dynamics(self.trusted.copy(), self.interval, end):
+            grade = self.grade(atoms)
             if grade > self.selection.stop:
                 self._come_closer(*before)
                 return False
@@ -216,8 +242,8 @@ class _Run:
         self.rng.bit_generator.state = rng
         found = len(self.candidates)
         self.steps = steps
-        for atoms, step in self._dynamics(before, 1, steps + self.interval):
-            grade = self._grade(atoms)
+        for atoms, step in self.dynamics(before, 1, steps + self.interval):
+            grade = self.grade(atoms)
             if grade > self.selection.stop:
                 self.grades.append((step, min(grade, 1e6)))
                 if found == len(self.candidates) and np.isfinite(atoms.positions).all():
@@ -225,7 +251,7 @@ class _Run:
                 return
             self._note(atoms, step, grade)
 
-    def _dynamics(self, atoms: Atoms, interval: int, end: int) -> Iterator[tuple[Atoms, int]]:
+    def dynamics(self, atoms: Atoms, interval: int, end: int) -> Iterator[tuple[Atoms, int]]:
         """Yield ``atoms`` every ``interval`` steps, at the end, and where it breaks down."""
         atoms.calc = self.calculator
         run = integrator.run(atoms, self.walker.ensemble, self.rng, end - self.steps, self.steps)
@@ -245,7 +271,7 @@ class _Run:
             if step % interval == 0 or step == end:
                 yield atoms, step
 
-    def _grade(self, atoms: Atoms) -> float:
+    def grade(self, atoms: Atoms) -> float:
         """Largest grade; infinite where the dynamics has broken down."""
         if not np.isfinite(atoms.positions).all():
             return np.inf

@@ -23,7 +23,7 @@ from mentor.learning.processes import (
     run_in_worker,
 )
 from mentor.learning.settings import EngineSettings
-from mentor.learning.store import Store
+from mentor.learning.store import DiskFullError, Store
 
 GIVE_UP = 5
 """Failures without any success after which the engine itself is taken to be at fault."""
@@ -78,6 +78,11 @@ def explore_task(*arguments: Any) -> Any:
     return run_in_worker("mentor.learning.explore:explore", *arguments)
 
 
+def sample_task(*arguments: Any) -> Any:
+    """:func:`mentor.learning.explore.sample` in a worker process."""
+    return run_in_worker("mentor.learning.explore:sample", *arguments)
+
+
 class Labeller:
     """Labels structures with one engine, through one executor, into one store."""
 
@@ -129,6 +134,8 @@ class Labeller:
                     except EngineSetupError:
                         raise
                     except EngineError as error:
+                        if self.store.nearly_full():
+                            raise DiskFullError(f"{self.store.folder}: the disk is full") from error
                         failed[key] = str(error)
                         self.store.add_failure(key, missing[key], str(error), iteration)
                         progress.message(f"put aside: {error}")

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import sqlite3
 import time
 import warnings
@@ -152,6 +153,10 @@ class Store:
         """Give the reserve back to the disk, so that what is under way can be stored."""
         self.disk_full = True
         (self.folder / "reserve").unlink(missing_ok=True)
+
+    def nearly_full(self) -> bool:
+        """Whether a calculation may have failed for want of space."""
+        return self.disk_full or shutil.disk_usage(self.folder).free < RESERVE // 10
 
     def potential_path(self, generation: int) -> Path:
         """Where the potential of a generation is kept."""

@@ -77,10 +77,14 @@ def serve() -> None:
 
 
 def _answer(name: str, arguments: tuple) -> tuple:
-    """``("ok", value)`` or ``("error", exception, traceback)``."""
+    """Run ``module:function``, or only import ``module``.
+
+    Returns ``("ok", value)`` or ``("error", exception, traceback)``.
+    """
     try:
         module, _, function = name.partition(":")
-        return ("ok", getattr(importlib.import_module(module), function)(*arguments))
+        loaded = importlib.import_module(module)
+        return ("ok", getattr(loaded, function)(*arguments) if function else None)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - passed on to the campaign
         error.__cause__ = error.__context__ = None
         text = traceback.format_exc()
