@@ -44,24 +44,24 @@ def plain(value: Any) -> Any:
 
 def print_result(result: Any) -> None:
     """Print a result as a table or sentence on stdout."""
-    Console(file=sys.stdout, highlight=False).print(result)
+    Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(result)
 
 
 class TerminalReporter(Reporter):
     """Progress bars on a terminal's stderr; elsewhere only the messages, one line each."""
 
     def __init__(self) -> None:
-        self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
         self.progress: Progress | None = None
         if self.console.is_terminal:
             self.progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=self.console,
                 transient=True,
             )
@@ -83,7 +83,7 @@ class TerminalReporter(Reporter):
 
     def message(self, text: str) -> None:
         """Print one line above the bars."""
-        self.console.print(text, markup=False)
+        self.console.print(text, emoji=False)
 
 
 class _Bar(Task):

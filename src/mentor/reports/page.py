@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class ReportSettings:
     """Settings of a campaign's report."""
 
-    folder: Path = option(help="Folder of the campaign.", positional=True)
+    campaign: Path = option(help="Folder or settings file of the campaign.", positional=True)
     output: Path | None = option(None, "Page to write; by default report.html in the folder.")
 
 
@@ -68,11 +68,15 @@ def report(settings: ReportSettings) -> Report:
     Raises
     ------
     InputError
-        The folder holds no campaign.
+        There is no campaign.
     StorageError
         The page cannot be written.
     """
-    folder = Path(settings.folder)
+    folder = Path(settings.campaign)
+    if not folder.exists():
+        raise InputError(f"{folder}: there is no such folder or settings file")
+    if folder.is_file():
+        folder = folder.parent
     past = history(folder)
     if not past.iterations:
         raise InputError(f"{folder}: this campaign has no results yet; wait for its first labels")
