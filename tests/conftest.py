@@ -1,7 +1,11 @@
 """Fixtures for all tests; published data are used where they are at hand."""
 
 import json
+import os
 from pathlib import Path
+
+# many small matrices: threads of the linear algebra only get in each other's way
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 from ase import Atoms

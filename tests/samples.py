@@ -1,12 +1,15 @@
 """Potentials and structures for tests: small, general, of every boundary condition."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from numpy.polynomial.chebyshev import chebvander
 
 import mentor
+from mentor.active_set import ActiveSet
 
 ELEMENTS = ("Ag", "Pd", "Cu", "Au")
 RADIAL_BASES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev")
@@ -90,3 +93,37 @@ KINDS = {
     "colliding dimer": lambda: Atoms("Cu2", positions=[[0, 0, 0], [0.6, 0.7, 0.9]]),
     "atoms beyond each other's cutoff": lambda: Atoms("Cu2", positions=[[0, 0, 0], [9, 0, 0]]),
 }
+
+
+@lru_cache
+def copper() -> mentor.Potential:
+    """A potential with the physics of a metal: f₀ is half a Morse function, with a weak M₀₀² term.
+
+    The face-centred cubic crystal is stable, with a lattice constant near 3.6 Å.
+    """
+    blank = mentor.init(level=4, elements=("Cu",), cutoff=5.0, min_dist=1.6, radial_basis_size=10)
+    r = np.linspace(blank.min_dist, blank.max_dist, 200)
+    decay = np.exp(-1.4 * (r - 2.75))
+    morse = 0.4 * (decay**2 - 2 * decay) * (1 - (r / blank.max_dist) ** 6) ** 2
+    t = (2 * r - blank.min_dist - blank.max_dist) / (blank.max_dist - blank.min_dist)
+    Q = chebvander(t, blank.radial_basis_size - 1) * (r - blank.max_dist)[:, None] ** 2
+    c = np.linalg.lstsq(Q, morse / 2, rcond=None)[0]
+    return replace(
+        blank,
+        radial_coeffs=c.reshape(blank.radial_coeffs.shape),
+        moment_coeffs=np.array([1.0, 0.01]),
+        species_coeffs=np.array([-1.0]),
+    )
+
+
+def with_active_set(potential: mentor.Potential, mode: str = "neighborhood") -> mentor.Potential:
+    """The potential with some regular matrix as its active set."""
+    m = potential.parameter_count
+    A = np.random.default_rng(m).normal(size=(m, m)) + 5 * np.eye(m)
+    unset = np.full(m, -1)
+    return replace(
+        potential,
+        active_set=ActiveSet(
+            mode=mode, matrix=A, inverse=np.linalg.inv(A), cfg_index=unset, eqn_index=unset
+        ),
+    )
