@@ -24,7 +24,7 @@ _HOME = {
     "grade": "mentor.active",
     "select": "mentor.active",
     "convert": "mentor.formats",
-    "mindist": "mentor.structures",
+    "mindist": "mentor.formats",
     "relax": "mentor.dynamics",
     "md": "mentor.dynamics",
     "learn": "mentor.learning",

@@ -1,6 +1,7 @@
 """The potential: the fields of an ``.mtp`` file, its elements, and its compiled kernel."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,6 @@ from mentor.calculator import Calculator
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
 from mentor.settings import command, option
-
-ELEMENTS_TAG = "elements="
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,12 +150,14 @@ class Potential:
     def _fields(self) -> dict:
         names = self.__dataclass_fields__
         fields = {name: getattr(self, name) for name in names if name != "elements"}
-        fields["potential_tag"] = _tag_with_elements(self.potential_tag, self.elements)
+        fields["potential_tag"] = formats.tag_with_elements(self.potential_tag, self.elements)
         return fields
 
 
-def load(path: str | os.PathLike[str], elements: "list[str] | tuple[str, ...] | None" = None) -> Potential:
+def load(path: str | os.PathLike[str], elements: Sequence[str] | None = None) -> Potential:
     """Read a potential from ``.mtp`` or ``.almtp``.
+
+    An untrained file, which has no coefficients, gets the random ones of :func:`init` with seed 0.
 
     Parameters
     ----------
@@ -170,23 +171,13 @@ def load(path: str | os.PathLike[str], elements: "list[str] | tuple[str, ...] | 
     FormatError
         The file is not a complete potential; the message gives the line.
     InputError
-        ``elements`` contradict the file.
+        The file does not exist, or ``elements`` contradict it.
     """
-    fields = formats.read_potential(path)
-    named = _elements_of_tag(fields["potential_tag"])
-    if elements is not None:
-        elements = tuple(elements)
-        if len(elements) > fields["species_count"]:
-            raise InputError(
-                f"{path}: has {fields['species_count']} species but {len(elements)} elements "
-                f"({', '.join(elements)}) were given; give one symbol per species"
-            )
-        if named and named != elements:
-            raise InputError(
-                f"{path}: names its elements {', '.join(named)}, not {', '.join(elements)}; "
-                "leave elements out"
-            )
-    return Potential(**fields, elements=elements or named)
+    fields = formats.read_potential(path, elements)
+    if np.isnan(fields["radial_coeffs"]).all():
+        shape, scalars = fields["radial_coeffs"].shape, len(fields["moment_coeffs"])
+        fields |= _random_coefficients(np.random.default_rng(0), shape, scalars)
+    return Potential(**fields, elements=formats.elements_of_tag(fields["potential_tag"]))
 
 
 def opened(
@@ -207,18 +198,6 @@ def opened(
             "for example --elements Ag,Pd"
         )
     return potential
-
-
-def _elements_of_tag(tag: str) -> tuple[str, ...] | None:
-    for word in tag.split():
-        if word.startswith(ELEMENTS_TAG):
-            return tuple(word.removeprefix(ELEMENTS_TAG).split(","))
-    return None
-
-
-def _tag_with_elements(tag: str, elements: tuple[str, ...] | None) -> str:
-    words = [word for word in tag.split() if not word.startswith(ELEMENTS_TAG)]
-    return " ".join([*words, ELEMENTS_TAG + ",".join(elements)] if elements else words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,22 +243,29 @@ def init(settings: InitSettings) -> Potential:
         min_dist=float(settings.min_dist),
         max_dist=float(settings.cutoff),
         radial_basis_type="RBChebyshev",
-        radial_coeffs=_random_radial_coeffs(rng, shape),
         alpha_moments_count=basis.alpha_moments_count,
         alpha_index_basic=basis.alpha_index_basic,
         alpha_index_times=basis.alpha_index_times,
         alpha_moment_mapping=basis.alpha_moment_mapping,
-        species_coeffs=np.zeros(len(elements)),
-        moment_coeffs=1e-3 * rng.standard_normal(len(basis.alpha_moment_mapping)),
+        **_random_coefficients(rng, shape, len(basis.alpha_moment_mapping)),
     )
     if settings.output is not None:
         potential.save(settings.output)
     return potential
 
 
-def _random_radial_coeffs(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Near-diagonal c: f_μ starts as the Chebyshev polynomial T_μ, with noise that differs by pair."""
-    c = 0.1 * rng.standard_normal(shape)
+def _random_coefficients(
+    rng: np.random.Generator, shape: tuple[int, ...], scalars: int
+) -> dict[str, np.ndarray]:
+    """Coefficients to start a training from, with radial ones of ``shape`` (C, C, K, R).
+
+    f_μ starts as the Chebyshev polynomial T_μ, with noise that differs by pair of species.
+    """
+    radial = 0.1 * rng.standard_normal(shape)
     for mu in range(min(shape[2], shape[3])):
-        c[:, :, mu, mu] += 1.0
-    return c
+        radial[:, :, mu, mu] += 1.0
+    return {
+        "radial_coeffs": radial,
+        "species_coeffs": np.zeros(shape[0]),
+        "moment_coeffs": 1e-3 * rng.standard_normal(scalars),
+    }
