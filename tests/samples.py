@@ -4,12 +4,14 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+import scipy.linalg
 from ase import Atoms
 from ase.build import bulk
 from numpy.polynomial.chebyshev import chebvander
 
 import mentor
 from mentor.active_set import ActiveSet
+from mentor.structures import neighbourhoods
 
 ELEMENTS = ("Ag", "Pd", "Cu", "Au")
 RADIAL_BASES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev")
@@ -119,8 +121,26 @@ def copper() -> mentor.Potential:
 def with_active_set(potential: mentor.Potential, mode: str = "neighborhood") -> mentor.Potential:
     """The potential with some regular matrix as its active set."""
     m = potential.parameter_count
-    A = np.random.default_rng(m).normal(size=(m, m)) + 5 * np.eye(m)
-    unset = np.full(m, -1)
+    return _with_rows(potential, np.random.default_rng(m).normal(size=(m, m)) + 5 * np.eye(m), mode)
+
+
+def taught(potential: mentor.Potential, structures: list[Atoms]) -> mentor.Potential:
+    """The potential with an active set of ``structures``: a greedy choice, not quite maxvol's.
+
+    The directions no structure has anything to say about are filled with large unit rows.
+    """
+    nb = neighbourhoods(structures, potential.max_dist, potential.elements)
+    rows = potential.kernel.rows(nb)
+    _, triangle, order = scipy.linalg.qr(rows.T, mode="economic", pivoting=True)
+    diagonal = np.abs(np.diag(triangle))
+    rank = int((diagonal > 1e-6 * diagonal[0]).sum())
+    chosen = rows[order[:rank]]
+    others = scipy.linalg.null_space(chosen, rcond=1e-12).T
+    return _with_rows(potential, np.concatenate([chosen, 1e3 * others]), "neighborhood")
+
+
+def _with_rows(potential: mentor.Potential, A: np.ndarray, mode: str) -> mentor.Potential:
+    unset = np.full(len(A), -1)
     return replace(
         potential,
         active_set=ActiveSet(

@@ -152,6 +152,8 @@ def relax(settings: RelaxSettings) -> RelaxResult:
     StorageError
         The output cannot be written.
     """
+    if settings.max_steps < 0:
+        raise InputError(f"max_steps = {settings.max_steps} must be at least 0")
     if not settings.fmax > 0:
         raise InputError(f"fmax = {settings.fmax} eV/Å must be above 0")
     if settings.pressure and settings.cell == "none":

@@ -13,13 +13,18 @@ ENDINGS = (".traj", ".xyz", ".extxyz")
 
 
 def frame(atoms: Atoms) -> Atoms:
-    """A copy that keeps the results its calculator has at hand, with ``grades`` as an array."""
+    """A copy that keeps the results its calculator has at hand.
+
+    Extrapolation grades are in ``arrays["grades"]`` and, since ``.traj`` files hold no arrays of
+    ours, the largest in ``info["max_grade"]``.
+    """
     copy = atoms.copy()
     results = atoms.calc.results if atoms.calc is not None else {}
     labels = {name: results[name] for name in ("energy", "forces", "stress") if name in results}
     copy.calc = SinglePointCalculator(copy, **labels)
     if "grades" in results:
         copy.arrays["grades"] = results["grades"].copy()
+        copy.info["max_grade"] = float(results["grades"].max(initial=0.0))
     return copy
 
 
