@@ -6,6 +6,7 @@
 #pragma once
 
 #include "batch.hpp"
+#include "monomials.hpp"
 #include "outputs.hpp"
 
 namespace mentor::MENTOR_ARCH {
@@ -21,8 +22,9 @@ class Evaluator {
           slots_(model.slot_count) {
         M_.reserve(slots_);
         A_.reserve(slots_);
-        mono_.reserve(model.monomials.size());
-        dmono_.reserve(model.monomials.size());
+        mono_.reserve(4 * model.monomials());
+        dmono_.reserve(model.monomials());
+        G_.reserve(K_);
     }
 
     /// structure_of[l] is the structure of lane l's atom (used for virials only).
@@ -43,7 +45,7 @@ class Evaluator {
     const double* coeffs_;
     int K_, R_, slots_;
     Batch batch_;
-    Buffer<vec> M_, A_, mono_, dmono_, f_, df_, row_;
+    Buffer<vec> M_, A_, mono_, dmono_, G_, f_, df_, row_;
     vec repulsion_;
 
     void accumulate_moments() {
@@ -54,12 +56,12 @@ class Evaluator {
         repulsion_ = vec{};
         for (int z = 0; z < model_.species(); ++z) {
             const double* c = coeffs_ + (batch_.species * model_.species() + z) * K_ * R_;
-            for (int n = batch_.begin[z]; n < batch_.begin[z + 1]; ++n) {
+            for (int n = batch_.begin[z]; n < batch_.begin[z + 1]; ++n)
                 radial_functions(batch_.neighbour(n), c, f + n * K_, df + n * K_);
-                monomials(batch_.neighbour(n));
-                add_moments(f + n * K_);
-            }
         }
+        int n = 0;
+        for (; n + 4 <= batch_.size; n += 4) add_moments<4>(n);
+        for (; n < batch_.size; ++n) add_moments<1>(n);
     }
 
     void radial_functions(const Neighbour& j, const double* c, vec* f, vec* df) {
@@ -80,22 +82,26 @@ class Evaluator {
                 if (j.present[l] != 0) repulsion_[l] += Repulsion(model_.data, j.r[l]).energy;
     }
 
-    void monomials(const Neighbour& j) {
-        vec* mono = mono_.data();
-        const vec u[3] = {j.ux, j.uy, j.uz};
-        mono[0] = broadcast(1.0);
-        const Monomial* m = model_.monomials.data();
-        const int count = static_cast<int>(model_.monomials.size());
-        for (int i = 1; i < count; ++i) mono[i] = mono[m[i].parent] * u[m[i].axis];
+    void monomials(const Neighbour& j, vec* mono) const {
+        MENTOR_ARCH::monomials(j.ux, j.uy, j.uz, model_.highest_degree, mono);
     }
 
-    void add_moments(const vec* f) {
-        const vec* mono = mono_.data();
+    /// M[mu, i] += f_mu mono_i of `count` neighbours from n on.
+    template <int count>
+    void add_moments(int n) {
+        const int L = model_.monomials();
+        vec* mono = mono_.data();
+        for (int c = 0; c < count; ++c) monomials(batch_.neighbour(n + c), mono + c * L);
         for (int mu = 0; mu < K_; ++mu) {
             vec* M = M_.data() + model_.reduced_begin[mu];
-            const vec f_mu = f[mu];
-            const int count = model_.monomial_count[mu];
-            for (int i = 0; i < count; ++i) M[i] += f_mu * mono[i];
+            const int end = model_.monomial_count[mu];
+            vec f[count];
+            for (int c = 0; c < count; ++c) f[c] = f_.data()[(n + c) * K_ + mu];
+            for (int i = 0; i < end; ++i) {
+                vec total = M[i];
+                for (int c = 0; c < count; ++c) total += f[c] * mono[c * L + i];
+                M[i] = total;
+            }
         }
     }
 
@@ -172,10 +178,10 @@ class Evaluator {
     }
 
     void add_radial_row(const Neighbour& j, vec* row) {
-        monomials(j);
+        monomials(j, mono_.data());
         const vec* mono = mono_.data();
         const RadialArgument<vec> x(model_.data, j.r, j.present);
-        vec* G = dmono_.reserve(std::max<size_t>(K_, model_.monomials.size()));
+        vec* G = G_.data();
         for (int mu = 0; mu < K_; ++mu) {
             const vec* A = A_.data() + model_.reduced_begin[mu];
             vec total = vec{};
@@ -223,34 +229,62 @@ class Evaluator {
 
     /// g = dV/dr_ij: the radial part along u, the angular part through du/dr = (1 - u u^T) / r.
     void pair_gradient(const Neighbour& j, const vec* f, const vec* df, vec* g) {
-        monomials(j);
+        monomials(j, mono_.data());
         const vec* mono = mono_.data();
-        vec* t = dmono_.data();  // dV/dmono_i
-        const int count = static_cast<int>(model_.monomials.size());
+        vec* t = dmono_.data();  // dV/dmono_i = sum_mu f_mu A[mu, i]
         vec radial = vec{};
-        for (int i = 0; i < count; ++i) t[i] = vec{};
-        for (int mu = 0; mu < K_; ++mu) {
-            const vec* A = A_.data() + model_.reduced_begin[mu];
-            const vec f_mu = f[mu];
-            vec along = vec{};
-            for (int i = 0; i < model_.monomial_count[mu]; ++i) {
-                t[i] += f_mu * A[i];
-                along += A[i] * mono[i];
+        int begin = 0;
+        for (int mu = K_ - 1; mu >= 0; --mu) {  // monomials that all up to mu have in common
+            const int end = model_.monomial_count[mu];
+            switch (mu) {
+                case 0:
+                    radial += along<1>(begin, end, f, df, mono, t);
+                    break;
+                case 1:
+                    radial += along<2>(begin, end, f, df, mono, t);
+                    break;
+                case 2:
+                    radial += along<3>(begin, end, f, df, mono, t);
+                    break;
+                case 3:
+                    radial += along<4>(begin, end, f, df, mono, t);
+                    break;
+                case 4:
+                    radial += along<5>(begin, end, f, df, mono, t);
+                    break;
+                default:
+                    radial += along<0>(begin, end, f, df, mono, t, mu + 1);
             }
-            radial += df[mu] * along;
+            begin = end;
         }
         if (model_.data.radial_basis_type == RadialBasis::RBChebyshev_repuls)
             for (int l = 0; l < lanes; ++l)
                 if (j.present[l] != 0) radial[l] += Repulsion(model_.data, j.r[l]).derivative;
-        const vec u[3] = {j.ux, j.uy, j.uz};
         vec du[3] = {vec{}, vec{}, vec{}};
-        const Monomial* m = model_.monomials.data();
-        for (int i = count - 1; i > 0; --i) {
-            t[m[i].parent] += t[i] * u[m[i].axis];
-            du[m[i].axis] += t[i] * mono[m[i].parent];
+        reverse_monomials(j.ux, j.uy, model_.highest_degree, mono, t, du);
+        const vec dot = du[0] * j.ux + du[1] * j.uy + du[2] * j.uz;
+        g[0] = radial * j.ux + (du[0] - dot * j.ux) * j.inverse_r;
+        g[1] = radial * j.uy + (du[1] - dot * j.uy) * j.inverse_r;
+        g[2] = radial * j.uz + (du[2] - dot * j.uz) * j.inverse_r;
+    }
+
+    /// t[i] = sum_mu f_mu A[mu, i] and the sum over i of mono_i sum_mu df_mu A[mu, i], mu < count.
+    template <int fixed_count>
+    vec along(int begin, int end, const vec* f, const vec* df, const vec* mono, vec* t,
+              int count = fixed_count) const {
+        const vec* A[fixed_count > 0 ? fixed_count : max_radial_funcs];
+        for (int mu = 0; mu < count; ++mu) A[mu] = A_.data() + model_.reduced_begin[mu];
+        vec total = vec{};
+        for (int i = begin; i < end; ++i) {
+            vec here = f[0] * A[0][i], radial = df[0] * A[0][i];
+            for (int mu = 1; mu < count; ++mu) {
+                here += f[mu] * A[mu][i];
+                radial += df[mu] * A[mu][i];
+            }
+            t[i] = here;
+            total += radial * mono[i];
         }
-        const vec dot = du[0] * u[0] + du[1] * u[1] + du[2] * u[2];
-        for (int d = 0; d < 3; ++d) g[d] = radial * u[d] + (du[d] - dot * u[d]) * j.inverse_r;
+        return total;
     }
 };
 

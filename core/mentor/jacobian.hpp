@@ -62,7 +62,7 @@ class Differentiator {
     Buffer<double> Q_, dQ_, f_, df_, mono_, dmono_, N_, M_, A_, D_, dg_, T_;
     Buffer<Block> dM_, dA_;
 
-    int monomials() const { return static_cast<int>(model_.monomials.size()); }
+    int monomials() const { return model_.monomials(); }
 
     /// Radial functions, monomials and their gradients (1/r)(1 - u u^T) dmono/du of all neighbours.
     void gather(const Neighbourhoods& nb, int64_t i) {
@@ -103,7 +103,7 @@ class Differentiator {
         double* dmono = dmono_.data() + n * L * 3;
         mono[0] = 1, dmono[0] = dmono[1] = dmono[2] = 0;
         for (int i = 1; i < L; ++i) {
-            const Monomial& m = model_.monomials[i];
+            const Monomial& m = model_.monomial_table[i];
             mono[i] = mono[m.parent] * j.u[m.axis];
             for (int d = 0; d < 3; ++d) dmono[3 * i + d] = dmono[3 * m.parent + d] * j.u[m.axis];
             dmono[3 * i + m.axis] += mono[m.parent];

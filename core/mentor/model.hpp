@@ -29,6 +29,8 @@ struct PotentialData {
     std::vector<int> alpha_moment_mapping;              // [alpha]
 };
 
+constexpr int max_radial_funcs = 32;
+
 /// Monomial x^a y^b z^c of the unit vector, c <= 1, as a product of its parent and one component.
 struct Monomial {
     int a, b, c;
@@ -56,8 +58,9 @@ struct Target {
 /// moments, obtained by `expansions`, then the products of the contraction schedule.
 struct Model {
     PotentialData data;
-    std::vector<double> coeffs;                      // scaling * radial_coeffs, [z_i][z_j][mu][k]
-    std::vector<Monomial> monomials;                 // by degree: (degree + 1)^2 up to each degree
+    std::vector<double> coeffs;            // scaling * radial_coeffs, [z_i][z_j][mu][k]
+    std::vector<Monomial> monomial_table;  // (highest_degree + 1)^2, as in monomials.hpp
+    int highest_degree = 0;
     std::vector<int> reduced_begin, monomial_count;  // per mu
     int reduced_count = 0, slot_count = 0;
     std::vector<Expansion> expansions;
@@ -68,6 +71,7 @@ struct Model {
     int species() const { return data.species_count; }
     int radial_funcs() const { return data.radial_funcs_count; }
     int basis_size() const { return data.radial_basis_size; }
+    int monomials() const { return static_cast<int>(monomial_table.size()); }
     int scalars() const { return static_cast<int>(scalar_slots.size()); }
     /// Number of radial coefficients of one central species.
     int radial_block() const { return species() * radial_funcs() * basis_size(); }
@@ -95,6 +99,7 @@ struct Model {
                      R = data.radial_basis_size;
         require(C > 0 && K > 0 && R > 0,
                 "species, radial functions and basis size must be positive");
+        require(K <= max_radial_funcs, "there are more than 32 radial functions");
         require(data.max_dist > data.min_dist && data.min_dist >= 0,
                 "max_dist must exceed min_dist");
         require(data.radial_coeffs.size() == C * C * K * R, "radial_coeffs have the wrong size");
@@ -122,7 +127,9 @@ struct Model {
         std::vector<int> degree(K, -1);
         for (const auto& [mu, a, b, c] : data.alpha_index_basic)
             degree[mu] = std::max(degree[mu], a + b + c);
-        const int highest = *std::max_element(degree.begin(), degree.end());
+        // What M_{mu,nu} needs, lower mu have too: the kernel treats common monomials together.
+        for (int mu = K - 2; mu >= 0; --mu) degree[mu] = std::max(degree[mu], degree[mu + 1]);
+        const int highest = highest_degree = degree[0];
         std::map<std::array<int, 3>, int> index;
         for (int nu = 0; nu <= highest; ++nu) {
             for (int c = 0; c <= std::min(nu, 1); ++c) {
@@ -135,8 +142,8 @@ struct Model {
                         monomial.parent = index.at({a, b - 1, c}), monomial.axis = 1;
                     else if (c > 0)
                         monomial.parent = index.at({a, b, c - 1}), monomial.axis = 2;
-                    index[{a, b, c}] = static_cast<int>(monomials.size());
-                    monomials.push_back(monomial);
+                    index[{a, b, c}] = static_cast<int>(monomial_table.size());
+                    monomial_table.push_back(monomial);
                 }
             }
         }
@@ -144,7 +151,7 @@ struct Model {
             reduced_begin.push_back(reduced_count);
             monomial_count.push_back((degree[mu] + 1) * (degree[mu] + 1));
             for (int i = 0; i < monomial_count[mu]; ++i) {
-                const auto& m = monomials[i];
+                const auto& m = monomial_table[i];
                 slot_of_[{mu, m.a, m.b, m.c}] = reduced_count++;
             }
         }
