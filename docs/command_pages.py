@@ -8,7 +8,7 @@ INTRODUCTION = """# Commands
 Every command is a function of the same name in Python: `mentor train train.xyz --level 16` is
 `mentor.train("train.xyz", level=16)`, and `mentor train --config train.toml` reads the same names
 from a file (`level = 16`; options on the command line come first). Several values of one option are
-separated by commas or spaces.
+separated by commas: `--elements Ag,Pd`.
 
 All commands also take `--json` (print one JSON document on stdout), `--quiet` (no progress, no
 notes), `--debug` (show the traceback of an error) and `--help`. They exit with 0 when done, 1 after

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -108,12 +109,17 @@ def test_option_the_command_line_needs(mentor_command):
     assert "--output is missing" in one_line(done.err)
 
 
-@pytest.mark.parametrize("elements", [["Ag,Pd"], ["Ag", "Pd"], ["Ag,", "Pd"]])
-def test_lists_are_separated_by_commas_or_spaces(mentor_command, tmp_path, elements):
+def test_lists_are_separated_by_commas(mentor_command, tmp_path):
     path = tmp_path / "start.mtp"
-    done = mentor_command("init", "--elements", *elements, "--level", 4, "--output", path)
+    done = mentor_command("init", "--elements", "Ag,Pd", "--level", 4, "--output", path)
     assert done.code == 0, done.err
     assert mentor.load(path).elements == ("Ag", "Pd")
+
+
+def test_lists_separated_by_spaces_are_wrong_usage(mentor_command, tmp_path):
+    done = mentor_command("init", "--elements", "Ag", "Pd", "--output", tmp_path / "start.mtp")
+    assert done.code == 2
+    assert "no use for Pd; separate several values of an option by commas" in one_line(done.err)
 
 
 def test_json_is_one_document(mentor_command, tmp_path):
@@ -211,3 +217,31 @@ def test_reader_that_goes_away_is_no_error():
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "pot.mtp a.xyz --output b.xyz --elements Ag,Pd",
+        "pot.mtp --elements Ag,Pd a.xyz --output b.xyz",
+        "--elements Ag,Pd pot.mtp a.xyz --output b.xyz",
+        "--elements=Ag,Pd --output=b.xyz pot.mtp a.xyz",
+    ],
+)
+def test_options_and_arguments_come_in_any_order(monkeypatch, mentor_command, words):
+    seen = []
+
+    def evaluate(settings):
+        seen.append(settings)
+        raise mentor.InputError("enough")
+
+    evaluate.settings_class = mentor.evaluate.settings_class
+    monkeypatch.setattr(mentor, "evaluate", evaluate)
+    assert mentor_command("evaluate", *words.split()).code == 1
+    (settings,) = seen
+    assert settings == mentor.evaluate.settings_class(
+        potential=Path("pot.mtp"),
+        structures=Path("a.xyz"),
+        elements=("Ag", "Pd"),
+        output=Path("b.xyz"),
+    )

@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mentor import __version__
 from mentor.cli.commands import COMMANDS, Command, manual
 from mentor.cli.usage import UsageError, nearest
 from mentor.exceptions import MentorError, StorageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,15 +65,20 @@ def _run(arguments: list[str]) -> None:
     parse = parser(command)
     if "-h" in rest or "--help" in rest:
         return _show(parse.format_help())
-    known, unknown = parse.parse_known_args(rest)
+    known, unknown = parse.parse_known_intermixed_args(rest)
     if unknown:
-        flags = [flag for action in parse._actions for flag in action.option_strings]
-        raise UsageError(
-            f"mentor {verb} has no {'option' if unknown[0].startswith('-') else 'use for'} "
-            f"{unknown[0]}{nearest(unknown[0], flags)} (see 'mentor {verb} --help')"
-        )
+        raise UsageError(_unknown(verb, unknown[0], parse))
     given = vars(known)
     return _execute(command, settings(command, given), json="json" in given, quiet="quiet" in given)
+
+
+def _unknown(verb: str, word: str, parse: "ArgumentParser") -> str:
+    if word.startswith("-"):
+        flags = [flag for action in parse._actions for flag in action.option_strings]
+        what = f"has no option {word}{nearest(word, flags)}"
+    else:
+        what = f"has no use for {word}; separate several values of an option by commas"
+    return f"mentor {verb} {what} (see 'mentor {verb} --help')"
 
 
 def _execute(command: Command, values: Any, *, json: bool, quiet: bool) -> None:

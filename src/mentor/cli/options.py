@@ -225,7 +225,7 @@ def _add_option(group: Any, each: Option) -> None:
         action = argparse.BooleanOptionalAction if off else "store_true"
         group.add_argument(each.flag, dest=each.name, action=action, help=each.help)
         return
-    nargs = {"nargs": "+"} if each.many else {}
+    nargs = {"nargs": "+"} if Path in each.elements else {}
     group.add_argument(each.flag, dest=each.name, metavar=_metavar(each), help=each.help, **nargs)
 
 
@@ -243,7 +243,8 @@ def _usage(command: Command, declared: Sequence[Option]) -> str:
 
 def _metavar(each: Option) -> str:
     names = [METAVARS[kind] for kind in SIMPLE if kind in each.kinds and kind in METAVARS]
-    return "|".join(each.choices or names)
+    listed = ",..." if each.many and Path not in each.elements else ""
+    return "|".join(each.choices or names) + listed
 
 
 def _description(command: Command) -> str:
@@ -253,7 +254,7 @@ def _description(command: Command) -> str:
         .split("\n\nRaises\n")[0]
         .split("\n\nParameters\n")[0]
     )
-    paragraphs = [" ".join(part.split()) for part in body.strip().split("\n\n")[1:]]
+    paragraphs = [" ".join(part.split()).replace("``", "") for part in body.split("\n\n")[1:]]
     return "\n\n".join([text, *paragraphs])
 
 
@@ -265,7 +266,7 @@ class _Formatter(argparse.HelpFormatter):
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         if action.nargs in ("+", "*"):
-            return f"{action.metavar}{',' if action.option_strings else ' '}..."
+            return f"{action.metavar} ..."
         return super()._format_args(action, default_metavar)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
@@ -303,22 +304,18 @@ def settings(command: Command, given: Mapping[str, Any]) -> Any:
 def _value(each: Option, given: Any) -> Any:
     if isinstance(given, bool):
         return given
-    if isinstance(given, str):
-        given = [given]
-        single = True
-    else:
-        single = False
+    texts = [given] if isinstance(given, str) else given
     if each.many and Path not in each.elements:
-        given = [part for text in given for part in text.split(",") if part]
+        texts = [part for text in texts for part in text.split(",") if part]
     try:
-        parsed = tuple(each.parse(text) for text in given)
+        parsed = tuple(each.parse(text) for text in texts)
     except ValueError as error:
         raise UsageError(str(error)) from None
     for value in parsed:
         if each.choices and value not in each.choices:
             close = nearest(str(value), each.choices)
             raise UsageError(f"{each.flag} {value} is not one of {', '.join(each.choices)}{close}")
-    return parsed[0] if single else parsed
+    return parsed if each.many else parsed[0]
 
 
 def read_table(path: Path, declared: Sequence[Option]) -> dict[str, Any]:
