@@ -11,7 +11,7 @@ from numpy.polynomial.chebyshev import chebvander
 
 import mentor
 from mentor.active_set import ActiveSet
-from mentor.structures import neighbourhoods
+from mentor.neighbourhoods import neighbourhoods
 
 ELEMENTS = ("Ag", "Pd", "Cu", "Au")
 RADIAL_BASES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev")

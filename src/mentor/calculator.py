@@ -7,7 +7,7 @@ from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
 
 from mentor.exceptions import InputError
-from mentor.structures import Neighbourhoods, neighbourhoods
+from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
 from mentor.units import stress_from_virial
 
 if TYPE_CHECKING:
@@ -99,13 +99,11 @@ class Calculator(AseCalculator):
         system_changes: list[str] | tuple[str, ...] = tuple(all_changes),
     ) -> None:
         """Add ``properties`` to ``results`` (called by ASE)."""
-        if atoms is not None:
-            if system_changes or self._neighbourhoods is None:
-                self._neighbourhoods = None
-                self.results = {}
-                self._neighbourhoods = neighbourhoods(
-                    atoms, self.potential.max_dist, self.potential.elements
-                )
+        if atoms is not None and (system_changes or self.atoms is None):
+            self.atoms, self.results = None, {}
+            self._neighbourhoods = neighbourhoods(
+                atoms, self.potential.max_dist, self.potential.elements
+            )
             self.atoms = atoms.copy()
         wanted = set(properties) - self.results.keys()
         if wanted & {"forces", "stress"}:

@@ -11,9 +11,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from rich.table import Table
 
 from mentor import formats, progress
+from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
-from mentor.structures import check_structures, neighbourhoods
+from mentor.structures import check_structures
 from mentor.units import GPA, stress_from_virial
 
 BATCH = 20_000
@@ -71,13 +72,12 @@ class Evaluated:
         }
 
     def __rich__(self) -> Table:
-        """A line for each of the first structures."""
+        """A line for each of the first structures: force and grade are the largest of its atoms."""
         table = Table(caption=self._caption())
-        for name in ("structure", "formula", "energy, eV", "eV/atom", "max force, eV/Å"):
+        for name in ("", "formula", "energy, eV", "eV/atom", "force, eV/Å", "pressure, GPa"):
             table.add_column(name, justify="right")
-        table.add_column("pressure, GPa", justify="right")
         if self.grades is not None:
-            table.add_column("max grade", justify="right")
+            table.add_column("grade", justify="right")
         for s, atoms in enumerate(self.structures[:_SHOWN]):
             cells = [
                 str(s),

@@ -5,12 +5,15 @@ order of parameters and the layout of neighbourhoods.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mentor import _core
 from mentor.exceptions import InputError
-from mentor.structures import Neighbourhoods
+
+if TYPE_CHECKING:
+    from mentor.neighbourhoods import Neighbourhoods
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,28 @@ class Jacobian:
 def variants() -> list[str]:
     """Names of the instruction sets this processor can run, fastest first."""
     return _core.variants()
+
+
+def neighbour_list(
+    positions: np.ndarray,
+    cells: np.ndarray,
+    pbc: np.ndarray,
+    structure_offsets: np.ndarray,
+    cutoff: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs nearer than ``cutoff`` of S structures with N atoms: cost and memory linear in N.
+
+    Parameters
+    ----------
+    positions, cells, pbc, structure_offsets
+        Shapes (N, 3) Å, (S, 3, 3) Å, (S, 3) and (S+1,). All three cell vectors must be independent,
+        also those that do not repeat.
+
+    Returns
+    -------
+    ``offsets`` (N+1,), ``neighbours`` (P,) and ``displacements`` (P, 3) of ``Neighbourhoods``.
+    """
+    return _core.neighbour_list(positions, cells, pbc, structure_offsets, cutoff)
 
 
 class Kernel:
@@ -129,7 +154,7 @@ class Kernel:
         return self._kernel.variant
 
     def evaluate(
-        self, neighbourhoods: Neighbourhoods, *, forces: bool = True, virial: bool = True
+        self, neighbourhoods: "Neighbourhoods", *, forces: bool = True, virial: bool = True
     ) -> Evaluation:
         """Energies, and forces and virials where asked for, of all structures."""
         atoms, structures = _counts(neighbourhoods)
@@ -149,7 +174,7 @@ class Kernel:
         return result
 
     def evaluate_with_rows(
-        self, neighbourhoods: Neighbourhoods, *, forces: bool = True, virial: bool = True
+        self, neighbourhoods: "Neighbourhoods", *, forces: bool = True, virial: bool = True
     ) -> tuple[Evaluation, np.ndarray]:
         """:meth:`evaluate` and :meth:`rows` in one sweep."""
         atoms, structures = _counts(neighbourhoods)
@@ -170,20 +195,20 @@ class Kernel:
         )
         return result, rows
 
-    def basis(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
+    def basis(self, neighbourhoods: "Neighbourhoods") -> np.ndarray:
         """B_α of every atom, shape (N, n)."""
         values = np.empty((_counts(neighbourhoods)[0], self.scalar_count))
         self._kernel.evaluate(_arrays(neighbourhoods), basis=values, threads=self.threads)
         return values
 
-    def rows(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
+    def rows(self, neighbourhoods: "Neighbourhoods") -> np.ndarray:
         """dV_i/dθ of every atom, shape (N, m)."""
         values = np.empty((_counts(neighbourhoods)[0], self.parameter_count))
         self._kernel.evaluate(_arrays(neighbourhoods), rows=values, threads=self.threads)
         return values
 
     def jacobian(
-        self, neighbourhoods: Neighbourhoods, *, forces: bool = True, virial: bool = True
+        self, neighbourhoods: "Neighbourhoods", *, forces: bool = True, virial: bool = True
     ) -> Jacobian:
         """Derivatives of energies, forces and virials with respect to all parameters.
 
@@ -206,11 +231,11 @@ class Kernel:
         return result
 
 
-def _counts(neighbourhoods: Neighbourhoods) -> tuple[int, int]:
+def _counts(neighbourhoods: "Neighbourhoods") -> tuple[int, int]:
     return len(neighbourhoods.types), len(neighbourhoods.structure_offsets) - 1
 
 
-def _arrays(neighbourhoods: Neighbourhoods) -> _core.NeighbourArrays:
+def _arrays(neighbourhoods: "Neighbourhoods") -> _core.NeighbourArrays:
     return _core.NeighbourArrays(
         neighbourhoods.types,
         neighbourhoods.structure_offsets,

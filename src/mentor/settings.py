@@ -76,8 +76,8 @@ def command(settings_class: type) -> Callable[[Callable[[Any], Result]], Callabl
                         **dict(zip(positional, arguments, strict=False)), **options
                     )
                 except TypeError as error:
-                    message = str(error).replace(f"{settings_class.__name__}.__init__", run.__name__)
-                    raise TypeError(message) from None
+                    own = f"{settings_class.__name__}.__init__"
+                    raise TypeError(str(error).replace(own, run.__name__)) from None
             check_choices(settings)
             return run(settings)
 

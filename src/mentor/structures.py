@@ -1,19 +1,17 @@
-"""Structures: their neighbour lists, their labels, and the checks that catch unusable ones."""
+"""Structures: their labels, and the checks that catch unusable ones."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import vesin
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
-from scipy.spatial import cKDTree
 
 from mentor.exceptions import InputError
+from mentor.neighbourhoods import find_pairs, not_finite, search_cell, unknown_species
 from mentor.units import stress_from_virial, virial_from_stress
 
 LABEL_PREFIXES = ("", "REF_", "dft_", "qm_")
@@ -22,48 +20,7 @@ LABEL_PREFIXES = ("", "REF_", "dft_", "qm_")
 CLOSEST = 0.1
 """Atoms nearer to each other than this (Å) are taken for one atom given twice."""
 
-_FLAT = 1e-9  # |det| over the product of the lengths of linearly dependent cell vectors
 _SMALLEST_VOLUME = 1e-3  # Å³ per atom; what is below cannot be in Å
-_MOST_CELLS = 50_000
-
-
-@dataclass(frozen=True, eq=False)
-class Neighbourhoods:
-    """Neighbours of all atoms of S structures: N atoms and P directed pairs, concatenated."""
-
-    types: np.ndarray
-    """Index of each atom's element, shape (N,) int32."""
-    structure_offsets: np.ndarray
-    """Atoms of structure s are ``structure_offsets[s] : structure_offsets[s + 1]``;
-    shape (S+1,) int64."""
-    offsets: np.ndarray
-    """Pairs of atom i are ``offsets[i] : offsets[i + 1]``, shape (N+1,) int64."""
-    neighbours: np.ndarray
-    """Index j of each pair's neighbour in the same concatenation, shape (P,) int32."""
-    displacements: np.ndarray
-    """r_ij = x_j − x_i in Å with |r_ij| < cutoff, periodic images included, shape (P, 3)."""
-
-    @property
-    def structure_count(self) -> int:
-        """S."""
-        return len(self.structure_offsets) - 1
-
-    @property
-    def atom_counts(self) -> np.ndarray:
-        """Atoms of each structure, shape (S,)."""
-        return np.diff(self.structure_offsets)
-
-    def part(self, start: int, stop: int) -> "Neighbourhoods":
-        """The neighbourhoods of structures ``start`` to ``stop − 1``."""
-        first, last = self.structure_offsets[start], self.structure_offsets[stop]
-        pairs = slice(self.offsets[first], self.offsets[last])
-        return Neighbourhoods(
-            types=self.types[first:last],
-            structure_offsets=self.structure_offsets[start : stop + 1] - first,
-            offsets=self.offsets[first : last + 1] - self.offsets[first],
-            neighbours=self.neighbours[pairs] - np.int32(first),
-            displacements=self.displacements[pairs],
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,173 +33,6 @@ class Labels:
     """eV/Å, shape (N, 3)."""
     virial: np.ndarray | None = None
     """W = −∂E/∂ε in eV, Voigt order, shape (6,)."""
-
-
-def neighbourhoods(
-    structures: Atoms | Sequence[Atoms], cutoff: float, elements: Sequence[str] | None
-) -> Neighbourhoods:
-    """Neighbour list of one or many structures, in the order and numbering of their atoms.
-
-    Parameters
-    ----------
-    structures
-        Molecules, wires, slabs and crystals in any mixture; cells may be shorter than ``cutoff``.
-    cutoff
-        Radius in Å; pairs at r < cutoff are listed.
-    elements
-        Chemical symbols of the types 0, 1, …
-
-    Raises
-    ------
-    InputError
-        Unknown species, a flat periodic cell, or positions that are not finite.
-    """
-    if isinstance(structures, Atoms):
-        structures = [structures]
-    type_of = _type_table(_checked_elements(elements))
-    types, counts, neighbours, displacements = [], [], [], []
-    atoms_before = 0
-    structure_offsets = np.zeros(len(structures) + 1, np.int64)
-    for index, atoms in enumerate(structures):
-        own = type_of[atoms.numbers]
-        if len(own) and own.min() < 0:
-            raise InputError(f"structure {index} {_unknown_species(atoms, elements)}")
-        try:
-            first, second, vectors = _pairs(atoms, cutoff)
-        except InputError as error:
-            raise InputError(f"structure {index}: {error}") from None
-        types.append(own)
-        counts.append(np.bincount(first, minlength=len(own)))
-        neighbours.append((second + atoms_before).astype(np.int32))
-        displacements.append(vectors)
-        atoms_before += len(own)
-        structure_offsets[index + 1] = atoms_before
-    offsets = np.zeros(atoms_before + 1, np.int64)
-    if counts:
-        np.cumsum(np.concatenate(counts), out=offsets[1:])
-    return Neighbourhoods(
-        types=_joined(types, (0,), np.int32),
-        structure_offsets=structure_offsets,
-        offsets=offsets,
-        neighbours=_joined(neighbours, (0,), np.int32),
-        displacements=_joined(displacements, (0, 3), np.float64),
-    )
-
-
-def _joined(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type) -> np.ndarray:
-    if not parts:
-        return np.zeros(empty, dtype)
-    return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts), dtype)
-
-
-def _checked_elements(elements: Sequence[str] | None) -> tuple[str, ...]:
-    if not elements:
-        raise InputError(
-            "the potential does not name its elements; give them in the order of its types, "
-            "for example elements=['Ag', 'Pd']"
-        )
-    return tuple(elements)
-
-
-@lru_cache(maxsize=64)
-def _type_table(elements: tuple[str, ...]) -> np.ndarray:
-    """Type of each atomic number, −1 where it is none of ``elements``."""
-    table = np.full(len(chemical_symbols), -1, np.int32)
-    for index, symbol in enumerate(elements):
-        if symbol not in atomic_numbers:
-            raise InputError(f"elements: {symbol!r} is no chemical symbol")
-        table[atomic_numbers[symbol]] = index
-    return table
-
-
-def _unknown_species(atoms: Atoms, elements: Sequence[str] | None) -> str:
-    unknown = sorted(set(atoms.get_chemical_symbols()) - set(elements or ()))
-    return (
-        f"contains {', '.join(unknown)}, which is not among the elements "
-        f"{', '.join(elements or ())}; leave it out or name all elements"
-    )
-
-
-def _pairs(atoms: Atoms, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs i, j (P,) and r_ij (P, 3) with |r_ij| < ``cutoff``, sorted by i."""
-    positions, pbc = atoms.positions, atoms.pbc
-    if not np.isfinite(positions).all():
-        raise InputError(_not_finite(atoms))
-    cell = _search_cell(atoms)
-    if _is_vast(positions, cell, pbc, cutoff):
-        return _tree_pairs(positions, cell, pbc, cutoff)
-    search = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
-    pairs, distances, vectors = search.compute(positions, cell, pbc, "PdD")
-    if len(distances) and distances.max() >= cutoff:
-        inside = distances < cutoff
-        pairs, vectors = pairs[inside], vectors[inside]
-    return pairs[:, 0].astype(np.int64), pairs[:, 1].astype(np.int64), vectors
-
-
-def _search_cell(atoms: Atoms) -> np.ndarray:
-    """The cell, with unit vectors normal to the periodic ones where the structure does not repeat.
-
-    Raises :class:`InputError` where the periodic vectors are not finite or not independent.
-    """
-    pbc = atoms.pbc
-    if not pbc.any():
-        return np.eye(3)
-    cell = atoms.cell.array
-    if not np.isfinite(cell).all():
-        raise InputError("the cell contains values that are not finite numbers; repair the cell")
-    if not pbc.all():
-        periodic = cell[pbc]
-        cell = cell.copy()
-        cell[~pbc] = np.linalg.svd(periodic)[2][len(periodic) :]
-    if abs(np.linalg.det(cell)) <= _FLAT * np.prod(np.linalg.norm(cell, axis=1)):
-        raise InputError(
-            "the periodic cell vectors are zero or lie in one plane; "
-            "give a cell with a volume or turn pbc off"
-        )
-    return cell
-
-
-def _is_vast(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> bool:
-    """Whether the system is so long or wide, yet thin, that vesin's cell list would break down.
-
-    vesin 0.6 merges cells of the size of the cutoff above 1e5 of them, and dies of a division by
-    zero where that leaves less than one cell across the thin direction.
-    """
-    if max(np.abs(cell).max(), np.abs(positions).max(initial=0.0)) < 9.0 * cutoff:
-        return False  # at most 18√3 cells of this size fit in any direction
-    inverse = np.linalg.inv(cell)
-    cells = 1.0 / (cutoff * np.sqrt((inverse**2).sum(axis=0)))
-    if not pbc.all() and len(positions):
-        cells = np.where(pbc, cells, cells * np.ptp(positions @ inverse, axis=0))
-    cells = np.maximum(cells, 1.0)
-    merged = np.cbrt(_MOST_CELLS / cells.prod())
-    return bool(merged < 1.0 and merged * cells.min() < 2.0)
-
-
-def _tree_pairs(
-    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As :func:`_pairs`, by a k-d tree of the atoms and of their images within the cutoff."""
-    inverse = np.linalg.inv(cell)
-    fractional = positions @ inverse
-    fractional[:, pbc] -= np.floor(fractional[:, pbc])
-    margin = cutoff * np.sqrt((inverse**2).sum(axis=0))
-    images, origin = fractional, np.arange(len(positions))
-    home = np.ones(len(positions), bool)
-    for axis in np.flatnonzero(pbc):
-        reach = int(np.ceil(margin[axis]))
-        shifted = images[:, axis] + np.arange(-reach, reach + 1)[:, None]
-        shift, atom = np.nonzero((shifted > -margin[axis]) & (shifted < 1.0 + margin[axis]))
-        images, origin, home = images[atom], origin[atom], home[atom] & (shift == reach)
-        images[:, axis] = shifted[shift, atom]
-    atoms_tree, images_tree = cKDTree(fractional @ cell), cKDTree(images @ cell)
-    found = atoms_tree.sparse_distance_matrix(images_tree, cutoff, output_type="ndarray")
-    vectors = images_tree.data[found["j"]] - atoms_tree.data[found["i"]]
-    other = ~home[found["j"]] | (origin[found["j"]] != found["i"])
-    found, vectors = found[other], vectors[other]
-    order = np.lexsort((found["j"], found["i"]))
-    inside = order[found["v"][order] < cutoff]
-    return found["i"][inside], origin[found["j"][inside]], vectors[inside]
 
 
 def labels(atoms: Atoms) -> Labels:
@@ -385,10 +175,10 @@ def _check_geometry(atoms: Atoms, elements: Sequence[str] | None) -> None:
     if len(atoms) == 0:
         raise InputError("has no atoms; remove it")
     if elements is not None and not set(atoms.get_chemical_symbols()) <= set(elements):
-        raise InputError(_unknown_species(atoms, elements))
+        raise InputError(unknown_species(atoms, elements))
     if not np.isfinite(atoms.positions).all():
-        raise InputError(_not_finite(atoms))
-    cell = _search_cell(atoms)
+        raise InputError(not_finite(atoms))
+    cell = search_cell(atoms)
     lengths = np.linalg.norm(cell, axis=1)
     flat = atoms.pbc.any() and abs(np.linalg.det(cell)) < _SMALLEST_VOLUME * len(atoms)
     if flat or lengths.min() < CLOSEST:
@@ -396,11 +186,11 @@ def _check_geometry(atoms: Atoms, elements: Sequence[str] | None) -> None:
             f"its cell is far too small for {len(atoms)} atoms (lattice vectors of "
             f"{', '.join(f'{length:.3g}' for length in lengths)} Å); are the units Å?"
         )
-    first, second, vectors = _pairs(atoms, 20 * CLOSEST)
+    _, offsets, neighbours, vectors = find_pairs([atoms], 20 * CLOSEST)
     distances = np.linalg.norm(vectors, axis=1)
     if len(distances) and distances.min() < CLOSEST:
         pair = int(distances.argmin())
-        i, j = int(first[pair]), int(second[pair])
+        i, j = int(np.searchsorted(offsets, pair, "right")) - 1, int(neighbours[pair])
         other = f"atom {j}" if i != j else "its own periodic image"
         raise InputError(
             f"atom {i} ({atoms.symbols[i]}) is only {distances[pair]:.3g} Å from {other}; "
@@ -425,25 +215,15 @@ def _check_labels(atoms: Atoms, required: tuple[str, ...]) -> None:
             )
 
 
-def _not_finite(atoms: Atoms) -> str:
-    atom = int(np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))[0])
-    return (
-        f"atom {atom} ({atoms.symbols[atom]}) has a position that is not a finite number; "
-        "repair or remove the structure"
-    )
-
-
 def shortest_distances(structures: Sequence[Atoms], cutoff: float) -> dict[tuple[str, str], float]:
     """Shortest distance (Å) of each pair of elements over all structures, among those < ``cutoff``.
 
     The pairs are sorted by atomic number; pairs that never come within ``cutoff`` are left out.
     """
     shortest: dict[tuple[int, int], float] = {}
-    for index, atoms in enumerate(structures):
-        try:
-            first, second, vectors = _pairs(atoms, cutoff)
-        except InputError as error:
-            raise InputError(f"structure {index}: {error}") from None
+    for atoms in structures:
+        _, offsets, second, vectors = find_pairs([atoms], cutoff)
+        first = np.repeat(np.arange(len(atoms)), np.diff(offsets))
         distances = np.linalg.norm(vectors, axis=1)
         a, b = atoms.numbers[first], atoms.numbers[second]
         forward = a <= b

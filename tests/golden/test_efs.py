@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import reference
-from mentor.structures import neighbourhoods
+from mentor.neighbourhoods import neighbourhoods
 
 
 @pytest.mark.parametrize("index", range(5))

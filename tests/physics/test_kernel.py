@@ -11,7 +11,7 @@ import reference
 import samples
 from mentor import kernel
 from mentor.kernel import Kernel
-from mentor.structures import neighbourhoods
+from mentor.neighbourhoods import neighbourhoods
 from mentor.testing import check_derivatives, finite_difference
 
 KINDS = sorted(samples.KINDS)

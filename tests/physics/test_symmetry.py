@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import samples
-from mentor.structures import neighbourhoods
+from mentor.neighbourhoods import neighbourhoods
 
 kinds = st.sampled_from(sorted(samples.KINDS))
 species = st.integers(1, 4)

@@ -9,16 +9,9 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.neighborlist import neighbor_list
 
-from mentor import structures as structures_module
 from mentor.exceptions import InputError
-from mentor.structures import (
-    Neighbourhoods,
-    check_structures,
-    labels,
-    neighbourhoods,
-    shortest_distances,
-    with_labels,
-)
+from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
+from mentor.structures import check_structures, labels, shortest_distances, with_labels
 
 
 def sorted_pairs(first, second, vectors):
@@ -53,15 +46,6 @@ def test_neighbours_equal_ase(pbc):
         assert_same_as_ase(atoms, 3.3, neighbourhoods([atoms], 3.3, ["Ag", "Pd"]))
 
 
-@pytest.mark.parametrize("pbc", list(itertools.product([False, True], repeat=3)))
-def test_tree_search_equals_ase(pbc, monkeypatch):
-    monkeypatch.setattr(structures_module, "_is_vast", lambda *_: True)
-    rng = np.random.default_rng(100 + sum(2**i * p for i, p in enumerate(pbc)))
-    for _ in range(25):
-        atoms = random_structure(rng, pbc)
-        assert_same_as_ase(atoms, 3.3, neighbourhoods([atoms], 3.3, ["Ag", "Pd"]))
-
-
 def test_cell_much_shorter_than_cutoff():
     atoms = bulk("Cu", "fcc", a=3.6)
     assert_same_as_ase(atoms, 11.0, neighbourhoods(atoms, 11.0, ["Cu"]))
@@ -86,7 +70,6 @@ def test_atoms_lost_far_away(far):
 
 def test_wide_monolayer():
     few = Atoms("Cu2", [[0, 0, 0], [0, 2399, 1]], cell=[2400, 2400, 20], pbc=[1, 1, 0])
-    assert structures_module._is_vast(few.positions, few.cell.array, few.pbc, 3.0)
     assert neighbourhoods(few, 3.0, ["Cu"]).neighbours.tolist() == [1, 0]
 
 

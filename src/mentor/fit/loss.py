@@ -15,7 +15,8 @@ from ase import Atoms
 
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
-from mentor.structures import Neighbourhoods, labels
+from mentor.neighbourhoods import Neighbourhoods
+from mentor.structures import labels
 
 Weighting = Literal["vibrations", "molecules", "structures"]
 

@@ -11,7 +11,7 @@ from mentor import potential as potentials
 from mentor.exceptions import InputError
 from mentor.learning.settings import CampaignSettings, PotentialSettings, StructureSettings
 from mentor.potential import Potential
-from mentor.structures import check_structures, neighbourhoods
+from mentor.structures import check_structures, shortest_distances
 
 CLOSER = 0.8
 """The default min_dist is this part of the shortest distance among the first structures."""
@@ -108,7 +108,8 @@ def first_potential(
         return potential
     min_dist = own.min_dist
     if min_dist is None:
-        min_dist = round(CLOSER * shortest_distance(structures, own.cutoff), 3)
+        shortest = min(shortest_distances(structures, own.cutoff).values(), default=own.cutoff)
+        min_dist = round(CLOSER * shortest, 3)
     return potentials.init(
         level=own.level,
         elements=elements,
@@ -117,13 +118,6 @@ def first_potential(
         radial_basis_size=own.radial_basis_size,
         seed=seed,
     )
-
-
-def shortest_distance(structures: Sequence[Atoms], cutoff: float) -> float:
-    """Shortest distance between two atoms, Å, images included; ``cutoff`` if there is none."""
-    elements = sorted({symbol for atoms in structures for symbol in atoms.get_chemical_symbols()})
-    vectors = neighbourhoods(structures, cutoff, elements).displacements
-    return float(np.linalg.norm(vectors, axis=1).min(initial=cutoff))
 
 
 def _atomic_number(symbol: str) -> int:

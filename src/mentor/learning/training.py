@@ -1,6 +1,7 @@
 """From labels to the next generation: errors, refit, active set, selection."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from ase import Atoms
@@ -9,8 +10,9 @@ from mentor.active import build_active_set, select_structures
 from mentor.fit import fit
 from mentor.learning.history import Errors
 from mentor.learning.settings import RefitSettings, SelectionSettings
+from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential
-from mentor.structures import labels, neighbourhoods
+from mentor.structures import labels
 from mentor.units import GPA
 
 
@@ -57,11 +59,33 @@ def _rmse(values: list) -> float | None:
 
 
 def refit(
-    potential: Potential,
-    structures: Sequence[Atoms],
-    settings: RefitSettings,
-    selection: SelectionSettings,
-    iterations: int,
+    potential: Potential, structures: Sequence[Atoms], settings: RefitSettings, iterations: int
 ) -> Potential:
-    """Fit ``potential`` to ``structures``, beginning where it is, and give it an active set."""
-    raise NotImplementedError
+    """Fit ``potential`` to ``structures``, beginning where it is."""
+    return fit(
+        potential,
+        structures,
+        energy_weight=settings.energy_weight,
+        force_weight=settings.force_weight,
+        iterations=iterations,
+    )
+
+
+def with_active_set(
+    potential: Potential, structures: Sequence[Atoms], settings: SelectionSettings
+) -> Potential:
+    """``potential`` with the active set of ``structures``."""
+    return replace(potential, active_set=build_active_set(potential, structures, settings.mode))
+
+
+def select(
+    potential: Potential,
+    known: Sequence[Atoms],
+    candidates: Sequence[Atoms],
+    settings: SelectionSettings,
+    limit: int,
+) -> list[Atoms]:
+    """The candidates most worth a label."""
+    return select_structures(
+        potential, known, candidates, threshold=settings.threshold, limit=limit, mode=settings.mode
+    )

@@ -13,12 +13,12 @@ from ase import Atoms
 from mentor.exceptions import InputError
 from mentor.files import write_atomically
 from mentor.learning.history import CampaignHistory, Errors, Failure, history, training_set
+from mentor.neighbourhoods import neighbourhoods
 from mentor.plots import svg
 from mentor.potential import Potential, load
 from mentor.progress import task
 from mentor.reports import pictures
 from mentor.settings import command, option
-from mentor.structures import neighbourhoods
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
