@@ -9,6 +9,7 @@ from ase import Atoms
 
 from mentor.learning.history import CampaignHistory, Stretch
 from mentor.plots import COLOURS, INK, new_figure, parity
+from mentor.structures import labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,15 +23,15 @@ def qm_calls(history: CampaignHistory) -> "Figure":
     """Labels in the training set against steps of molecular dynamics, with the last call marked."""
     figure, axes = new_figure()
     points = [(0, 0), *history.qm_calls_by_step()]
-    steps, labels = (np.array(column) for column in zip(*points, strict=True))
-    axes.step(steps, labels, where="post", color=COLOURS[0])
-    axes.fill_between(steps, labels, step="post", color=COLOURS[0], alpha=0.12, linewidth=0)
-    last = steps[np.flatnonzero(np.diff(labels))[-1] + 1] if np.any(np.diff(labels)) else 0
+    steps, calls = (np.array(column) for column in zip(*points, strict=True))
+    axes.step(steps, calls, where="post", color=COLOURS[0])
+    axes.fill_between(steps, calls, step="post", color=COLOURS[0], alpha=0.12, linewidth=0)
+    last = steps[np.flatnonzero(np.diff(calls))[-1] + 1] if np.any(np.diff(calls)) else 0
     if 0 < last < steps[-1]:
         axes.axvline(last, color=INK, linewidth=0.8, linestyle=":")
         axes.annotate(
             f"last QM calculation\nnone in the last {1 - last / steps[-1]:.0%} of the dynamics",
-            (last, 0.06 * labels[-1]),
+            (last, 0.06 * calls[-1]),
             xytext=(-6 if last > 0.5 * steps[-1] else 6, 0),
             textcoords="offset points",
             ha="right" if last > 0.5 * steps[-1] else "left",
@@ -121,7 +122,7 @@ def parities(sets: dict[str, Predictions]) -> "dict[str, Figure]":
     ):
         baseline = row @ offsets
         energies[name] = ((e - baseline) / n, (predicted - baseline) / n)
-        true = np.concatenate([each.get_forces(apply_constraint=False) for each in structures])
+        true = np.concatenate([labels(each).forces for each in structures])
         forces[name] = (true.ravel(), np.concatenate(pulls).ravel())
     return {
         "energies": parity(energies, "energy above the mean", "eV/atom", "meV/atom", 1000),
@@ -162,7 +163,7 @@ def _cycle() -> list[str]:
 
 
 def _energies(structures: Sequence[Atoms]) -> np.ndarray:
-    return np.array([each.get_potential_energy(force_consistent=True) for each in structures])
+    return np.array([labels(each).energy for each in structures])
 
 
 def _compositions(structures: Sequence[Atoms]) -> list[dict[str, int]]:
