@@ -30,6 +30,9 @@ from mentor.learning.store import Store
 from mentor.potential import Potential
 from mentor.structures import check_structures, labels
 
+ENOUGH_TO_REFIT = 0.03
+"""Part by which the training set grows before another fit pays; till then the new labels enter the
+active set only."""
 VALIDATION_STREAM = 2
 """Number of the random stream of the validation; the walkers' is 0, the rattled copies' is 1."""
 
@@ -46,6 +49,8 @@ class State:
     md_steps: int = 0
     training: tuple[str, ...] = ()
     """Keys of the labels trained on, in order."""
+    fitted: int = 0
+    """How many of them the newest potential was fitted to; the others are in its active set."""
     walkers: tuple[Walker, ...] = ()
 
     def to_dict(self) -> dict:
@@ -185,8 +190,9 @@ class Phases:
         structures = self.store.labels(state.training)
         with self._timed("fit"):
             potential = training.refit(
-                potential, structures, settings.fit, settings.select, settings.fit.final_iterations
+                potential, structures, settings.fit, settings.fit.final_iterations
             )
+            potential = training.with_active_set(potential, structures, settings.select)
         folder = self.store.folder
         generation = state.generation + 1
         potential.save(self.store.potential_path(generation))
@@ -297,9 +303,11 @@ class Phases:
             )
             structures = self.store.labels(after.training)
             with self._timed("fit"):
-                potential = training.refit(
-                    potential, structures, settings.fit, settings.select, settings.fit.iterations
-                )
+                if len(structures) - state.fitted >= ENOUGH_TO_REFIT * state.fitted:
+                    iterations = settings.fit.iterations
+                    potential = training.refit(potential, structures, settings.fit, iterations)
+                    after = replace(after, fitted=len(structures))
+                potential = training.with_active_set(potential, structures, settings.select)
             result = training.errors(potential, structures)
             potential.save(self.store.potential_path(after.generation))
         if all(walker.finished for walker in after.walkers):
