@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -175,22 +176,36 @@ def test_interruption_is_one_line(mentor_command, monkeypatch):
     def interrupted(settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mentor, "init", interrupted_command(interrupted))
+    monkeypatch.setattr(mentor, "init", as_init(interrupted))
     done = mentor_command("init", "--elements", "Ag", "--output", "x.mtp")
     assert done.code == 130
     assert one_line(done.err) == "mentor: interrupted"
 
 
-def interrupted_command(function):
+def as_init(function):
+    """The function with the settings of ``init``."""
     function.settings_class = mentor.init.settings_class
     return function
+
+
+@pytest.mark.filterwarnings("default")
+def test_warning_is_one_line_unless_quiet(mentor_command, monkeypatch):
+    def warning(settings):
+        warnings.warn("take care", UserWarning, stacklevel=1)
+        return made
+
+    made = mentor.init(elements=("Ag",), level=4)
+    monkeypatch.setattr(mentor, "init", as_init(warning))
+    line = ("init", "--elements", "Ag", "--output", "x.mtp", "--json")
+    assert mentor_command(*line).err == "warning: take care\n"
+    assert mentor_command(*line, "--quiet").err == ""
 
 
 def test_unexpected_error_asks_for_a_report(mentor_command, monkeypatch):
     def broken(settings):
         raise ZeroDivisionError("division by\nzero")
 
-    monkeypatch.setattr(mentor, "init", interrupted_command(broken))
+    monkeypatch.setattr(mentor, "init", as_init(broken))
     line = ("init", "--elements", "Ag", "--output", "x.mtp")
     done = mentor_command(*line)
     assert done.code == 1

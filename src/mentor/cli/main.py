@@ -6,6 +6,7 @@ and ``mentor --help`` import neither numpy nor anything else slow.
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ def _execute(command: Command, values: Any, *, json: bool, quiet: bool) -> None:
     from mentor.progress import Reporter, reporting
 
     shown = nullcontext(Reporter()) if quiet else output.TerminalReporter()
-    with shown as reporter, reporting(reporter):
+    with shown as reporter, reporting(reporter), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: reporter.message(f"warning: {message}")
         result = command.function(values)
     with _writing():
         if json:
