@@ -109,9 +109,11 @@ class MDResult:
             half = values[len(values) // 2 :]
             if np.isfinite(half).all():
                 table.add_row(name, f"{half.mean():.5g}", f"{half.std():.2g}")
+        notes = [self.stopped] if self.stopped else []
         if self.max_grade is not None:
             table.add_row("largest grade", f"{self.max_grade:.3g}", "")
-        notes = [self.stopped] if self.stopped else []
+        else:
+            notes.append("no active set: how far the potential knows was not watched")
         notes += [f"trajectory in {self.output}"] if self.output else []
         table.caption = "; ".join(["averages over the second half", *notes])
         return table

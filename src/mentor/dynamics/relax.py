@@ -113,16 +113,9 @@ class RelaxResult:
 
     def __rich__(self) -> Table:
         """A line for each structure."""
-        table = Table(
-            "structure",
-            "formula",
-            "energy, eV",
-            "change, eV",
-            "max force, eV/Å",
-            "steps",
-            "grade",
-            "",
-        )
+        graded = any(each.grade is not None for each in self.relaxed)
+        names = ["", "formula", "energy, eV", "change", "force, eV/Å", "steps"]
+        table = Table(*names, *(["grade"] if graded else []), "")
         for index, each in enumerate(self.relaxed):
             table.add_row(
                 str(index),
@@ -131,7 +124,7 @@ class RelaxResult:
                 f"{each.energy_change:.4f}",
                 f"{each.fmax:.4f}",
                 str(each.steps),
-                "" if each.grade is None else f"{each.grade:.2f}",
+                *([f"{each.grade:.2f}"] if graded else []),
                 each.note or "converged",
             )
         table.caption = f"written to {self.output}" if self.output else None
