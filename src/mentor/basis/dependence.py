@@ -11,24 +11,27 @@ from collections import defaultdict
 
 import numpy as np
 
-from mentor.basis.graphs import Graph
-
 PRIME = 2**31 - 1
 
 
 def independent(
-    graphs: list[Graph],
     alpha_index_basic: np.ndarray,
     alpha_index_times: np.ndarray,
     alpha_moment_mapping: np.ndarray,
     alpha_moments_count: int,
 ) -> np.ndarray:
-    """Places in ``graphs`` of the scalars that are independent of those before them."""
+    """Places in ``alpha_moment_mapping`` of the scalars that are independent of those before them.
+
+    Any schedule will do, whoever made it.
+    """
+    factors = _factors(
+        alpha_index_basic, alpha_index_times, alpha_moments_count, alpha_moment_mapping
+    )
     blocks = defaultdict(list)
-    for place, graph in enumerate(graphs):
-        blocks[tuple(mu for mu, _ in graph.vertices)].append(place)
+    for place, mus in enumerate(factors.tolist()):
+        blocks[tuple(mus)].append(place)
     largest = max(len(block) for block in blocks.values())
-    neighbours = max(len(graph.vertices) for graph in graphs) + 1
+    neighbours = int(factors.sum(axis=1).max()) + 1
     rng = np.random.default_rng(0)
     moments = np.zeros((alpha_moments_count, largest + 8), np.int64)
     moments[: len(alpha_index_basic)] = _basic_moments(
@@ -40,6 +43,21 @@ def independent(
     return np.sort(
         np.concatenate([np.array(b)[_independent_rows(values[b])] for b in blocks.values()])
     )
+
+
+def _factors(
+    alpha_index_basic: np.ndarray,
+    alpha_index_times: np.ndarray,
+    alpha_moments_count: int,
+    alpha_moment_mapping: np.ndarray,
+) -> np.ndarray:
+    """How many factors of each μ every scalar has, shape (n, K)."""
+    count = len(alpha_index_basic)
+    factors = np.zeros((alpha_moments_count, alpha_index_basic[:, 0].max() + 1), int)
+    factors[np.arange(count), alpha_index_basic[:, 0]] = 1
+    for i, j, _, k in alpha_index_times.tolist():
+        factors[k] = factors[i] + factors[j]
+    return factors[alpha_moment_mapping]
 
 
 def _basic_moments(

@@ -126,7 +126,7 @@ def _generate(
     scalars = graphs(level, max_vertices, max_mu, max_nu, weights)
     arrays = _schedule(scalars)
     if independent:
-        scalars = [scalars[place] for place in independent_scalars(scalars, **arrays)]
+        scalars = [scalars[place] for place in independent_scalars(**arrays)]
         arrays = _schedule(scalars)
     return {**arrays, "scalars": np.array([_encode(graph, max_vertices) for graph in scalars])}
 
