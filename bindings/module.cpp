@@ -97,8 +97,8 @@ double* data(const MaybeArray& x, const std::vector<size_t>& shape, const char* 
 
 class Kernel {
   public:
-    Kernel(mentor::PotentialData data, const std::string& variant)
-        : model_(std::move(data)), variant_(&mentor::variant_named(variant)) {}
+    Kernel(mentor::PotentialData data, const std::string& variant, bool mixed)
+        : model_(std::move(data)), variant_(&mentor::variant_named(variant)), mixed_(mixed) {}
 
     void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
                   Output<2> virials, Output<2> basis, Output<2> rows, int threads) const {
@@ -113,7 +113,9 @@ class Kernel {
         out.basis = data(basis, {N, n}, "basis must have shape (N, n)");
         out.rows = data(rows, {N, m}, "rows must have shape (N, m)");
         nb::gil_scoped_release release;
-        variant_->evaluate(model_, nbh, out, thread_count(threads));
+        const auto evaluate =
+            mixed_ && !rows && !basis ? variant_->evaluate_mixed : variant_->evaluate;
+        evaluate(model_, nbh, out, thread_count(threads));
     }
 
     void jacobian(const NeighbourArrays& arrays, Output<2> energies, Output<3> forces,
@@ -135,6 +137,7 @@ class Kernel {
   private:
     mentor::Model model_;
     const mentor::Variant* variant_;
+    bool mixed_;
 };
 
 /// Hand a vector over to Python without copying it.
@@ -205,7 +208,7 @@ NB_MODULE(_core, module) {
                const Doubles& radial_coeffs, const Doubles& species_coeffs,
                const Doubles& moment_coeffs, int alpha_moments_count, const Rows& alpha_index_basic,
                const Rows& alpha_index_times, const Array<const int32_t, nb::ndim<1>>& mapping,
-               const std::string& variant) {
+               const std::string& variant, bool mixed) {
                 mentor::PotentialData data{radial_basis(radial_basis_type),
                                            scaling,
                                            min_dist,
@@ -220,12 +223,12 @@ NB_MODULE(_core, module) {
                                            to_rows(alpha_index_basic),
                                            to_rows(alpha_index_times),
                                            {mapping.data(), mapping.data() + mapping.size()}};
-                new (self) Kernel(std::move(data), variant);
+                new (self) Kernel(std::move(data), variant, mixed);
             },
             "radial_basis_type"_a, "scaling"_a, "min_dist"_a, "max_dist"_a, "species_count"_a,
             "radial_funcs_count"_a, "radial_basis_size"_a, "radial_coeffs"_a, "species_coeffs"_a,
             "moment_coeffs"_a, "alpha_moments_count"_a, "alpha_index_basic"_a,
-            "alpha_index_times"_a, "alpha_moment_mapping"_a, "variant"_a = "")
+            "alpha_index_times"_a, "alpha_moment_mapping"_a, "variant"_a = "", "mixed"_a = false)
         .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
              "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "basis"_a.noconvert() = nb::none(),

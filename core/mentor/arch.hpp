@@ -7,28 +7,34 @@
 #ifndef MENTOR_ARCH
 #define MENTOR_ARCH native
 #endif
+#ifndef MENTOR_REAL
+#define MENTOR_REAL double
+#endif
 
 namespace mentor::MENTOR_ARCH {
 
+/// The type of a lane: double, or float for mixed precision (energies are still summed in double).
+using real = MENTOR_REAL;
+
 #if defined(__AVX512F__)
-constexpr int lanes = 8;
+constexpr int register_bytes = 64;
 #elif defined(__AVX__)
-constexpr int lanes = 4;
+constexpr int register_bytes = 32;
 #else
-constexpr int lanes = 2;
+constexpr int register_bytes = 16;
 #endif
+constexpr int lanes = register_bytes / static_cast<int>(sizeof(real));
 
-/// One SIMD register of doubles. Arithmetic with scalars broadcasts them.
-typedef double vec __attribute__((vector_size(lanes * sizeof(double))));
+/// One SIMD register. Arithmetic with a scalar of type real broadcasts it.
+typedef real vec __attribute__((vector_size(register_bytes)));
+/// As many doubles as there are lanes.
+typedef double wide __attribute__((vector_size(lanes * sizeof(double))));
 
-inline vec broadcast(double x) {
+inline vec broadcast(real x) {
     return x - vec{};
 }
-
-inline double sum(const vec& x) {
-    double total = 0;
-    for (int l = 0; l < lanes; ++l) total += x[l];
-    return total;
+inline wide widen(const vec& x) {
+    return __builtin_convertvector(x, wide);
 }
 
 }  // namespace mentor::MENTOR_ARCH

@@ -95,7 +95,7 @@ class Batch {
     void fill(const Model& model, const Neighbourhoods& nb, int* count_of) {
         const int C = model.species();
         const vec cutoff = broadcast(model.data.max_dist);
-        const vec one = broadcast(1.0);
+        const vec one = broadcast(1);
         Neighbour* out = neighbours_.reserve(size);
         int64_t* pairs = pairs_.reserve(static_cast<size_t>(size) * lanes);
         for (int n = 0; n < size; ++n) {

@@ -16,7 +16,6 @@ class Evaluator {
   public:
     explicit Evaluator(const Model& model)
         : model_(model),
-          coeffs_(model.coeffs.data()),
           K_(model.radial_funcs()),
           R_(model.basis_size()),
           slots_(model.slot_count) {
@@ -25,6 +24,8 @@ class Evaluator {
         mono_.reserve(4 * model.monomials());
         dmono_.reserve(model.monomials());
         G_.reserve(K_);
+        real* c = coeffs_.reserve(model.coeffs.size());
+        for (size_t i = 0; i < model.coeffs.size(); ++i) c[i] = static_cast<real>(model.coeffs[i]);
     }
 
     /// structure_of[l] is the structure of lane l's atom (used for virials only).
@@ -42,10 +43,10 @@ class Evaluator {
 
   private:
     const Model& model_;
-    const double* coeffs_;
     int K_, R_, slots_;
     Batch batch_;
     Buffer<vec> M_, A_, mono_, dmono_, G_, f_, df_, row_;
+    Buffer<real> coeffs_;
     vec repulsion_;
 
     void accumulate_moments() {
@@ -55,7 +56,7 @@ class Evaluator {
         vec* df = df_.reserve(static_cast<size_t>(batch_.size) * K_);
         repulsion_ = vec{};
         for (int z = 0; z < model_.species(); ++z) {
-            const double* c = coeffs_ + (batch_.species * model_.species() + z) * K_ * R_;
+            const real* c = coeffs_.data() + (batch_.species * model_.species() + z) * K_ * R_;
             for (int n = batch_.begin[z]; n < batch_.begin[z + 1]; ++n)
                 radial_functions(batch_.neighbour(n), c, f + n * K_, df + n * K_);
         }
@@ -64,7 +65,7 @@ class Evaluator {
         for (; n < batch_.size; ++n) add_moments<1>(n);
     }
 
-    void radial_functions(const Neighbour& j, const double* c, vec* f, vec* df) {
+    void radial_functions(const Neighbour& j, const real* c, vec* f, vec* df) {
         const RadialArgument<vec> x(model_.data, j.r, j.present);
         for (int mu = 0; mu < K_; ++mu) f[mu] = df[mu] = vec{};
         chebyshev(x.t, R_, [&](int k, const vec& T, const vec& dT) {
@@ -109,7 +110,7 @@ class Evaluator {
         vec* M = M_.data();
         for (const Expansion& e : model_.expansions)
             M[e.target] = M[e.plus] - M[e.minus_x] - M[e.minus_y];
-        const Product* products = model_.products.data();
+        const Product<real>* products = model_.program<real>();
         for (const Target& t : model_.targets) {
             vec total = vec{};
             for (int p = t.begin; p < t.end; ++p)
@@ -122,9 +123,9 @@ class Evaluator {
         const vec* M = M_.data();
         const int n = model_.scalars();
         if (out.site_energies) {
-            vec energy = repulsion_ + model_.data.species_coeffs[batch_.species];
+            wide energy = widen(repulsion_) + model_.data.species_coeffs[batch_.species];
             for (int a = 0; a < n; ++a)
-                energy += model_.data.moment_coeffs[a] * M[model_.scalar_slots[a]];
+                energy += model_.data.moment_coeffs[a] * widen(M[model_.scalar_slots[a]]);
             for (int l = 0; l < batch_.atoms; ++l) out.site_energies[batch_.atom[l]] = energy[l];
         }
         if (out.basis)
@@ -139,8 +140,8 @@ class Evaluator {
         vec* A = A_.data();
         for (int i = 0; i < slots_; ++i) A[i] = vec{};
         for (int a = 0; a < model_.scalars(); ++a)
-            A[model_.scalar_slots[a]] += model_.data.moment_coeffs[a];
-        const Product* products = model_.products.data();
+            A[model_.scalar_slots[a]] += static_cast<real>(model_.data.moment_coeffs[a]);
+        const Product<real>* products = model_.program<real>();
         for (auto t = model_.targets.rbegin(); t != model_.targets.rend(); ++t) {
             const vec adjoint = A[t->target];
             for (int p = t->begin; p < t->end; ++p) {
@@ -196,6 +197,7 @@ class Evaluator {
     void write_forces(const Neighbourhoods& nb, const int64_t* structure_of, const Outputs& out) {
         vec own[3] = {vec{}, vec{}, vec{}};
         vec virial[6] = {};
+        const real half = 0.5;
         for (int n = 0; n < batch_.size; ++n) {
             const Neighbour& j = batch_.neighbour(n);
             vec g[3];
@@ -214,9 +216,9 @@ class Evaluator {
                 virial[0] -= g[0] * x;
                 virial[1] -= g[1] * y;
                 virial[2] -= g[2] * z;
-                virial[3] -= 0.5 * (g[1] * z + g[2] * y);
-                virial[4] -= 0.5 * (g[0] * z + g[2] * x);
-                virial[5] -= 0.5 * (g[0] * y + g[1] * x);
+                virial[3] -= half * (g[1] * z + g[2] * y);
+                virial[4] -= half * (g[0] * z + g[2] * x);
+                virial[5] -= half * (g[0] * y + g[1] * x);
             }
         }
         for (int l = 0; l < batch_.atoms; ++l) {

@@ -8,6 +8,8 @@
 #pragma once
 
 #include "batch.hpp"
+#include "outputs.hpp"
+#include "parallel.hpp"
 
 namespace mentor::MENTOR_ARCH {
 
@@ -138,7 +140,7 @@ class Differentiator {
         for (const Target& t : model_.targets) {
             double total = 0;
             for (int p = t.begin; p < t.end; ++p) {
-                const Product& x = model_.products[p];
+                const Product<double>& x = model_.products[p];
                 total += x.factor * M[x.left] * M[x.right];
             }
             M[t.target] = total;
@@ -148,7 +150,7 @@ class Differentiator {
             A[model_.scalar_slots[a]] += model_.data.moment_coeffs[a];
         for (auto t = model_.targets.rbegin(); t != model_.targets.rend(); ++t) {
             for (int p = t->begin; p < t->end; ++p) {
-                const Product& x = model_.products[p];
+                const Product<double>& x = model_.products[p];
                 const double a = x.factor * A[t->target];
                 A[x.left] += a * M[x.right];
                 A[x.right] += a * M[x.left];
@@ -226,7 +228,7 @@ class Differentiator {
     template <bool tangent>
     void sweep(Block* dM, Block* dA) const {
         const double *M = M_.data(), *A = A_.data();
-        const Product* products = model_.products.data();
+        const Product<double>* products = model_.products.data();
         if constexpr (tangent) {
             for (const Expansion& e : model_.expansions)
                 for (int v = 0; v < vecs; ++v)
@@ -234,7 +236,7 @@ class Differentiator {
             for (const Target& t : model_.targets) {
                 Block total{};
                 for (int p = t.begin; p < t.end; ++p) {
-                    const Product& x = products[p];
+                    const Product<double>& x = products[p];
                     add(total, x.factor * M[x.right], dM[x.left]);
                     add(total, x.factor * M[x.left], dM[x.right]);
                 }
@@ -245,7 +247,7 @@ class Differentiator {
             const Block dadjoint = dA[t->target];
             const double adjoint = A[t->target];
             for (int p = t->begin; p < t->end; ++p) {
-                const Product& x = products[p];
+                const Product<double>& x = products[p];
                 add(dA[x.left], x.factor * M[x.right], dadjoint);
                 add(dA[x.right], x.factor * M[x.left], dadjoint);
                 if constexpr (tangent) {
@@ -333,5 +335,22 @@ class Differentiator {
         }
     }
 };
+
+/// The Jacobian of all structures; structures are shared by the threads.
+inline void jacobian(const Model& model, const Neighbourhoods& nb, const JacobianOutputs& out,
+                     int threads) {
+    const size_t m = model.parameters();
+    threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, nb.structures)));
+    in_parallel(threads, [&](int thread, int count) {
+        Differentiator differentiate(model);
+        for (int64_t s = thread; s < nb.structures; s += count) {
+            JacobianRows rows;
+            if (out.energies) rows.energy = out.energies + s * m;
+            if (out.forces) rows.forces = out.forces + nb.structure_offsets[s] * 3 * m;
+            if (out.virials) rows.virial = out.virials + s * 6 * m;
+            differentiate(nb, s, rows);
+        }
+    });
+}
 
 }  // namespace mentor::MENTOR_ARCH

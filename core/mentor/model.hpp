@@ -7,6 +7,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace mentor {
@@ -43,9 +44,10 @@ struct Expansion {
 };
 
 /// M[target] += sum over its products of factor * M[left] * M[right].
+template <class Real>
 struct Product {
     int left, right;
-    double factor;
+    Real factor;
 };
 struct Target {
     int target, begin, end;  // its products
@@ -65,8 +67,17 @@ struct Model {
     int reduced_count = 0, slot_count = 0;
     std::vector<Expansion> expansions;
     std::vector<Target> targets;
-    std::vector<Product> products;
-    std::vector<int> scalar_slots;  // of B_alpha
+    std::vector<Product<double>> products;
+    std::vector<Product<float>> single_products;  // the same, for mixed precision
+    std::vector<int> scalar_slots;                // of B_alpha
+
+    template <class Real>
+    const Product<Real>* program() const {
+        if constexpr (std::is_same_v<Real, double>)
+            return products.data();
+        else
+            return single_products.data();
+    }
 
     int species() const { return data.species_count; }
     int radial_funcs() const { return data.radial_funcs_count; }
@@ -198,6 +209,8 @@ struct Model {
         for (size_t t = 0; t < order.size(); ++t) next[order[t]] = targets[t].begin;
         for (const auto& [i, j, m, k] : times)
             products[next[k]++] = {slot_of_moment_[i], slot_of_moment_[j], static_cast<double>(m)};
+        for (const auto& p : products)
+            single_products.push_back({p.left, p.right, static_cast<float>(p.factor)});
         for (int k : data.alpha_moment_mapping) scalar_slots.push_back(slot_of_moment_[k]);
     }
 };

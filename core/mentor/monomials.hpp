@@ -11,7 +11,7 @@ namespace mentor::MENTOR_ARCH {
 
 /// mono[i] for all degrees up to `highest`.
 inline void monomials(const vec& x, const vec& y, const vec& z, int highest, vec* mono) {
-    mono[0] = broadcast(1.0);
+    mono[0] = broadcast(1);
     if (highest == 0) return;
     mono[1] = x, mono[2] = y, mono[3] = z;
     for (int nu = 2; nu <= highest; ++nu) {

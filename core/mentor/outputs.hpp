@@ -22,11 +22,11 @@ struct JacobianOutputs {
     double* virials = nullptr;   // [structures][6][m]
 };
 
-/// The kernel compiled for one instruction set.
+/// The kernel compiled for one instruction set; the Jacobian exists in double precision only.
 struct Variant {
     const char* name;
-    int lanes;
     void (*evaluate)(const Model&, const Neighbourhoods&, const Outputs&, int threads);
+    void (*evaluate_mixed)(const Model&, const Neighbourhoods&, const Outputs&, int threads);
     void (*jacobian)(const Model&, const Neighbourhoods&, const JacobianOutputs&, int threads);
 };
 

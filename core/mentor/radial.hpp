@@ -10,29 +10,30 @@
 namespace mentor::MENTOR_ARCH {
 
 /// The argument t of the Chebyshev polynomials and the factor s, with derivatives, at distances r.
-/// `Real` is a double or a vec; `present` is 1 for a neighbour and 0 for padding.
+/// `Real` is a real or a vec; `present` is 1 for a neighbour and 0 for padding.
 template <class Real>
 struct RadialArgument {
     Real t, dt_dr, s, ds_dr;
 
     RadialArgument(const PotentialData& p, Real r, Real present) {
-        const double range = p.max_dist - p.min_dist;
+        const real min_dist = p.min_dist, max_dist = p.max_dist, range = max_dist - min_dist;
+        const real two = 2;
         Real moving = present;
         if (p.radial_basis_type == RadialBasis::RBChebyshev_repuls) {
             const Real zero = Real{};
-            const Real lowest = zero + p.min_dist;
+            const Real lowest = zero + min_dist;
             moving = r < lowest ? zero : present;
             r = r < lowest ? lowest : r;
         }
-        t = (2.0 * r - (p.min_dist + p.max_dist)) / range;
-        dt_dr = moving * (2.0 / range);
+        t = (two * r - (min_dist + max_dist)) / range;
+        dt_dr = moving * (two / range);
         if (p.radial_basis_type == RadialBasis::BChebyshev) {
             s = present;
             ds_dr = Real{};
         } else {
-            const Real x = r - p.max_dist;
+            const Real x = r - max_dist;
             s = present * x * x;
-            ds_dr = 2.0 * moving * x;
+            ds_dr = two * moving * x;
         }
     }
 };
@@ -40,13 +41,14 @@ struct RadialArgument {
 /// Calls visit(k, T_k, dT_k/dt) for k < size.
 template <class Real, class Visit>
 inline void chebyshev(Real t, int size, Visit visit) {
-    Real previous = Real{} + 1.0, current = t;
-    Real dprevious = Real{}, dcurrent = Real{} + 1.0;
+    const real one = 1, two = 2;
+    Real previous = Real{} + one, current = t;
+    Real dprevious = Real{}, dcurrent = Real{} + one;
     visit(0, previous, dprevious);
     for (int k = 1; k < size; ++k) {
         visit(k, current, dcurrent);
-        const Real next = 2.0 * t * current - previous;
-        const Real dnext = 2.0 * current + 2.0 * t * dcurrent - dprevious;
+        const Real next = two * t * current - previous;
+        const Real dnext = two * current + two * t * dcurrent - dprevious;
         previous = current, current = next;
         dprevious = dcurrent, dcurrent = dnext;
     }

@@ -15,6 +15,8 @@ from mentor.exceptions import InputError
 if TYPE_CHECKING:
     from mentor.neighbourhoods import Neighbourhoods
 
+PRECISIONS = ("double", "mixed")
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -87,6 +89,9 @@ class Kernel:
         Number of OpenMP threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer.
     variant
         Instruction set, one of :func:`variants`; by default the fastest.
+    precision
+        ``"double"``, or ``"mixed"``: lanes in single precision, energies summed in double; basis
+        functions, rows and Jacobians are in double precision all the same.
 
     Raises
     ------
@@ -110,6 +115,7 @@ class Kernel:
         alpha_moment_mapping: np.ndarray,
         threads: int = 0,
         variant: str = "",
+        precision: str = "double",
     ) -> None:
         radial_coeffs = np.ascontiguousarray(radial_coeffs, float)
         if radial_coeffs.ndim != 4 or radial_coeffs.shape[0] != radial_coeffs.shape[1]:
@@ -123,6 +129,8 @@ class Kernel:
         ):
             if not np.all(np.isfinite(values)):
                 raise InputError(f"{name} of the potential contain NaN or infinity; train it again")
+        if precision not in PRECISIONS:
+            raise InputError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS)}")
         species, _, funcs, size = radial_coeffs.shape
         self.threads = threads
         self.scalar_count = len(alpha_moment_mapping)
@@ -144,6 +152,7 @@ class Kernel:
                 np.ascontiguousarray(alpha_index_times, np.int32).reshape(-1, 4),
                 np.ascontiguousarray(alpha_moment_mapping, np.int32),
                 variant,
+                precision == "mixed",
             )
         except ValueError as error:
             raise InputError(f"not a valid potential: {error}") from None

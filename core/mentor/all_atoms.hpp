@@ -1,41 +1,11 @@
-// The kernel over all atoms and structures, for the instruction set of this translation unit.
+// The evaluation of all atoms, batch by batch.
 #pragma once
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
-#include <exception>
-
 #include "evaluate.hpp"
-#include "jacobian.hpp"
 #include "outputs.hpp"
+#include "parallel.hpp"
 
 namespace mentor::MENTOR_ARCH {
-
-/// Calls work(thread, threads) on each of `threads` threads and passes on an exception.
-template <class Work>
-inline void in_parallel(int threads, Work work) {
-    if (threads <= 1) {
-        work(0, 1);
-        return;
-    }
-#ifdef _OPENMP
-    std::exception_ptr failure;
-#pragma omp parallel num_threads(threads)
-    {
-        try {
-            work(omp_get_thread_num(), omp_get_num_threads());
-        } catch (...) {
-#pragma omp critical
-            failure = std::current_exception();
-        }
-    }
-    if (failure) std::rethrow_exception(failure);
-#else
-    work(0, 1);
-#endif
-}
 
 /// Atoms sorted by species and cut into batches of at most `lanes` atoms of one species.
 struct Batches {
@@ -89,22 +59,6 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
         for (int64_t i = 0; i < force_size; ++i) out.forces[i] += own[i];
         for (int64_t i = force_size; i < size; ++i) out.virials[i - force_size] += own[i];
     }
-}
-
-inline void jacobian(const Model& model, const Neighbourhoods& nb, const JacobianOutputs& out,
-                     int threads) {
-    const size_t m = model.parameters();
-    threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, nb.structures)));
-    in_parallel(threads, [&](int thread, int count) {
-        Differentiator differentiate(model);
-        for (int64_t s = thread; s < nb.structures; s += count) {
-            JacobianRows rows;
-            if (out.energies) rows.energy = out.energies + s * m;
-            if (out.forces) rows.forces = out.forces + nb.structure_offsets[s] * 3 * m;
-            if (out.virials) rows.virial = out.virials + s * 6 * m;
-            differentiate(nb, s, rows);
-        }
-    });
 }
 
 }  // namespace mentor::MENTOR_ARCH
