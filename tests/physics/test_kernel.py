@@ -10,6 +10,7 @@ from ase import Atoms
 import reference
 import samples
 from mentor import kernel
+from mentor.exceptions import InputError
 from mentor.kernel import Kernel
 from mentor.neighbourhoods import neighbourhoods
 from mentor.testing import check_derivatives, finite_difference
@@ -144,7 +145,7 @@ def test_a_batch_equals_its_structures_one_by_one():
 
 def built(potential, **how) -> Kernel:
     """The kernel of ``potential`` with other threads or another instruction set."""
-    fields = inspect.signature(Kernel).parameters.keys() - {"threads", "variant"}
+    fields = inspect.signature(Kernel).parameters.keys() - {"threads", "variant", "precision"}
     return Kernel(**{name: getattr(potential, name) for name in fields}, **how)
 
 
@@ -228,3 +229,22 @@ def test_finite_differences_of_a_known_function():
         check_derivatives(lambda x: x[0] ** 2, np.array([0.61, 0.0]), x)
     with pytest.raises(AssertionError):
         check_derivatives(lambda x: x[0] ** 2, np.array([np.nan, 0.0]), x)
+
+
+@pytest.mark.parametrize("variant", kernel.variants())
+def test_mixed_precision_is_single_precision_close(variant):
+    potential = samples.potential(2, level=16)
+    nb = neighbours(potential, samples.structure("triclinic crystal", 2) * (2, 2, 2))
+    double = built(potential, variant=variant).evaluate(nb)
+    mixed = built(potential, variant=variant, precision="mixed").evaluate(nb)
+    scale = np.abs(double.forces).max()
+    assert 0 < largest(double.forces - mixed.forces) <= 2e-5 * scale
+    assert largest(double.site_energies - mixed.site_energies) <= 2e-5 * scale
+    assert largest(double.virials - mixed.virials) <= 2e-4 * scale
+    rows = [built(potential, precision=p).rows(nb) for p in ("double", "mixed")]
+    assert np.array_equal(*rows)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(InputError, match="precision = 'half' is not one of double, mixed"):
+        built(samples.potential(1, level=6), precision="half")
