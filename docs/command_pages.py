@@ -1,7 +1,8 @@
 """The page on commands, written from the settings classes."""
 
 from mentor.cli.commands import GROUPS, Command
-from mentor.cli.options import Option, options, show
+from mentor.cli.options import flag, options, show
+from mentor.tables import Entry
 
 INTRODUCTION = """# Commands
 
@@ -34,12 +35,11 @@ def _section(command: Command) -> list[str]:
     return lines + [_row(each, command) for each in declared]
 
 
-def _row(each: Option, command: Command) -> str:
-    name = each.name.upper() + ("…" if each.many else "") if each.positional else each.flag
-    meaning = each.field.metadata.get("help", "")
+def _row(each: Entry, command: Command) -> str:
+    name = each.name.upper() + ("…" if each.many else "") if each.positional else flag(each)
+    meaning = each.help
     if each.choices:
         meaning += f" One of {', '.join(each.choices)}."
     default = "required" if each.required or each.name in command.needs else show(each.default)
-    unit = each.field.metadata.get("unit", "")
-    cells = (f"`{name}`", meaning, unit, default)
+    cells = (f"`{name}`", meaning, each.unit, default)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -152,20 +152,21 @@ def test_configuration_file_is_overridden_by_options(mentor_command, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("levle = 8", "unknown setting 'levle'; did you mean level?"),
-        ("level = 'ten'", "level = 'ten' is not a whole number"),
-        ("level = 8.5", "level = 8.5 is not a whole number"),
-        ("independent = 1", "independent = 1 is not true or false"),
-        ("elements = [1]", "elements = [1] is not a text, or a list of these"),
-        ("level = ", "is not a TOML file"),
-        ("\x00", "is not a TOML file"),
+        ("\nlevle = 8", ":2: unknown entry 'levle'; did you mean level?"),
+        ("level = 'ten'", ":1: level = 'ten' should be a whole number"),
+        ("level = 8.5", ":1: level = 8.5 should be a whole number"),
+        ("independent = 1", ":1: independent = 1 should be true or false"),
+        ("elements = [1]", ":1: elements = 1 should be a text"),
+        ("level = ", "is not valid TOML"),
+        ("\x00", "is not valid TOML"),
+        ("\udcff", "is not a text file in UTF-8"),
         (None, "cannot be read (No such file or directory)"),
     ],
 )
 def test_configuration_that_cannot_be_used(mentor_command, tmp_path, text, message):
     config = tmp_path / "init.toml"
     if text is not None:
-        config.write_text(text)
+        config.write_text(text, errors="surrogateescape")
     done = mentor_command("init", "--elements", "Ag", "--output", "x.mtp", "--config", config)
     assert done.code == 1
     assert f"{config}" in done.err

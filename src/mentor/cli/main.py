@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mentor import __version__
 from mentor.cli.commands import COMMANDS, Command, manual
-from mentor.cli.usage import UsageError, nearest
+from mentor.cli.usage import UsageError
 from mentor.exceptions import MentorError, StorageError
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def _run(arguments: list[str]) -> None:
     if verb in ("version", "--version"):
         as_json = "--json" in rest
         return _show(f'{{"version": "{__version__}"}}' if as_json else f"mentor {__version__}")
+    from mentor.tables import nearest
+
     if verb not in COMMANDS:
         raise UsageError(
             f"no command {verb!r}{nearest(verb, (*COMMANDS, 'version'))} (see 'mentor --help')"
@@ -74,6 +76,8 @@ def _run(arguments: list[str]) -> None:
 
 
 def _unknown(verb: str, word: str, parse: "ArgumentParser") -> str:
+    from mentor.tables import nearest
+
     if word.startswith("-"):
         flags = [flag for action in parse._actions for flag in action.option_strings]
         what = f"has no option {word}{nearest(word, flags)}"

@@ -1,15 +1,11 @@
 """The settings of a campaign: one frozen class per table of ``campaign.toml``."""
 
-import difflib
 import os
-import re
-import tomllib
-import types
-import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mentor import tables
 from mentor.exceptions import InputError
 from mentor.settings import check_choices, option
 
@@ -167,22 +163,7 @@ def read_settings(path: str | os.PathLike[str]) -> CampaignSettings:
         The file is missing, is not TOML, or has an unknown table or entry or a wrong value; the
         message names the line and, for a misspelt name, the nearest valid one.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not valid TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not a text file in UTF-8; give a campaign.toml") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give a campaign.toml"
-        ) from None
-    try:
-        settings = _build(CampaignSettings, tables, "", path.parent.resolve())
-    except _EntryError as error:
-        raise InputError(f"{path}{_line_of(text, error.table, error.name)}: {error}") from None
+    settings = CampaignSettings(**tables.read(CampaignSettings, path))
     return check(settings, path)
 
 
@@ -194,9 +175,8 @@ def check(settings: CampaignSettings, source: object = "settings") -> CampaignSe
     InputError
         Something needed is missing or a value is out of range.
     """
-    tables = [(each.name, getattr(settings, each.name)) for each in fields(settings)]
-    for _, table in tables:
-        check_choices(table)
+    for each in fields(settings):
+        check_choices(getattr(settings, each.name))
     if not settings.structures.start:
         raise InputError(
             f'{source}: no starting structure; add start = "molecule.xyz" under [structures]'
@@ -247,72 +227,6 @@ _AT_LEAST = (
 )
 
 
-class _EntryError(Exception):
-    def __init__(self, table: str, name: str, what: str) -> None:
-        super().__init__(what)
-        self.table, self.name = table, name
-
-
-def _build(cls: type, values: dict, table: str, base: Path) -> Any:
-    """The dataclass ``cls`` from a TOML table."""
-    known = [each.name for each in fields(cls)]
-    types_ = typing.get_type_hints(cls)
-    arguments = {}
-    for name, value in values.items():
-        if name not in known:
-            kind = "entry" if table else "table"
-            near = difflib.get_close_matches(name, known, 1, 0.5)
-            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            place = f" in [{table}]" if table else ""
-            raise _EntryError(table, name, f"unknown {kind} {name!r}{place}; {advice}")
-        if is_dataclass(types_[name]):
-            if not isinstance(value, dict):
-                raise _EntryError("", name, f"{name} is a table; write [{name}] above its entries")
-            arguments[name] = _build(types_[name], value, name, base)
-        else:
-            arguments[name] = _convert(value, types_[name], table, name, base)
-    return cls(**arguments)
-
-
-def _convert(value: Any, annotation: Any, table: str, name: str, base: Path) -> Any:
-    """``value`` as the annotated type; a single value stands for a list of one."""
-    origin = typing.get_origin(annotation)
-    if origin in (types.UnionType, typing.Union):
-        inner = next(each for each in typing.get_args(annotation) if each is not type(None))
-        return _convert(value, inner, table, name, base)
-    if origin is tuple:
-        inner = typing.get_args(annotation)[0]
-        values = value if isinstance(value, list) else [value]
-        return tuple(_convert(each, inner, table, name, base) for each in values)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation is float and number:
-        return float(value)
-    if annotation is int and number and float(value).is_integer():
-        return int(value)
-    if annotation is Path and isinstance(value, str):
-        return base / value
-    if annotation is dict and isinstance(value, dict):
-        return value
-    if annotation in (str, bool) and isinstance(value, annotation):
-        return value
-    wanted = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-    kind = {Path: "a file name", dict: "a table"} | wanted
-    raise _EntryError(table, name, f"[{table}] {name} = {value!r} should be {kind[annotation]}")
-
-
-def _line_of(text: str, table: str, name: str) -> str:
-    """``:line`` of an entry of a TOML text, or nothing if it is written in another way."""
-    current = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([\w.\"-]+)\s*\]", line):
-            current = header[1]
-            if not table and current.split(".")[0] == name:
-                return f":{number}"
-        elif current.split(".")[0] == table and re.match(rf"\s*\"?{re.escape(name)}\"?\s*=", line):
-            return f":{number}"
-    return ""
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
@@ -321,10 +235,10 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def settings_from_dict(tables: dict) -> CampaignSettings:
+def settings_from_dict(saved: dict) -> CampaignSettings:
     """The inverse of :meth:`CampaignSettings.as_dict`."""
-    tables = {
-        table: {name: value for name, value in entries.items() if value is not None}
-        for table, entries in tables.items()
+    given = {
+        table: {name: value for name, value in values.items() if value is not None}
+        for table, values in saved.items()
     }
-    return _build(CampaignSettings, tables, "", Path())
+    return CampaignSettings(**tables.convert(CampaignSettings, given, Path()))
