@@ -1,8 +1,12 @@
 """The page on commands, written from the settings classes."""
 
+from collections.abc import Sequence
+from dataclasses import fields
+
 from mentor.cli.commands import GROUPS, Command
 from mentor.cli.options import flag, options, show
-from mentor.tables import Entry
+from mentor.learning.settings import CampaignSettings
+from mentor.tables import Entry, entries
 
 INTRODUCTION = """# Commands
 
@@ -15,6 +19,10 @@ All commands also take `--json` (print one JSON document on stdout), `--quiet` (
 notes), `--debug` (show the traceback of an error) and `--help`. They exit with 0 when done, 1 after
 an error, 2 after wrong usage and 130 when interrupted."""
 
+CAMPAIGN = """The settings file of `mentor learn`, table by table. Only `start` under
+`[structures]` and `name` under `[engine]` are needed. File names are relative to the folder of the
+file."""
+
 
 def reference() -> str:
     """The page in Markdown."""
@@ -23,6 +31,10 @@ def reference() -> str:
         parts += ["", f"## {title}"]
         for command in commands:
             parts += _section(command)
+    parts += ["", "## campaign.toml", "", CAMPAIGN]
+    for each in fields(CampaignSettings):
+        parts += ["", f"### [{each.name}]", "", each.metadata["help"], ""]
+        parts += _table(tuple(entries(each.type)), named=True)
     return "\n".join(parts) + "\n"
 
 
@@ -30,16 +42,21 @@ def _section(command: Command) -> list[str]:
     lines = ["", f"### mentor {command.verb}", ""]
     lines += [f"{command.summary[0].upper()}{command.summary[1:]}.", ""]
     lines += ["```console", f"$ {command.example}", "```", ""]
-    declared = options(command.settings_class)
-    lines += ["| option | meaning | unit | default |", "|---|---|---|---|"]
-    return lines + [_row(each, command) for each in declared]
+    return lines + _table(options(command.settings_class), needs=command.needs)
 
 
-def _row(each: Entry, command: Command) -> str:
-    name = each.name.upper() + ("…" if each.many else "") if each.positional else flag(each)
-    meaning = each.help
-    if each.choices:
-        meaning += f" One of {', '.join(each.choices)}."
-    default = "required" if each.required or each.name in command.needs else show(each.default)
-    cells = (f"`{name}`", meaning, each.unit, default)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _table(declared: Sequence[Entry], needs: Sequence[str] = (), named: bool = False) -> list[str]:
+    """Rows for entries, with their names in the file (``named``) or on the command line."""
+    lines = ["| option | meaning | unit | default |", "|---|---|---|---|"]
+    for each in declared:
+        if named:
+            name = each.name
+        elif each.positional:
+            name = each.name.upper() + ("…" if each.many else "")
+        else:
+            name = flag(each)
+        meaning = each.help + (f" One of {', '.join(each.choices)}." if each.choices else "")
+        default = "required" if each.required or each.name in needs else show(each.default)
+        cells = (f"`{name}`", meaning, each.unit, default)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines

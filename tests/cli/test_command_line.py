@@ -63,7 +63,7 @@ def test_help_shows_usage_options_and_an_example(mentor_command, verb):
 
 def test_help_shows_units_and_defaults(mentor_command):
     help = " ".join(mentor_command("init", "--help").out.split())
-    assert "--cutoff X Radius of the neighbourhood (max_dist). [default 5.0 Å]" in help
+    assert "--cutoff X Radius of the neighbourhood (max_dist). [default 5 Å]" in help
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

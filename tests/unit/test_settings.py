@@ -65,7 +65,7 @@ def documented() -> dict[str, set[str]]:
     return {
         verb: {
             name.removeprefix("--").removesuffix("…").lower().replace("-", "_")
-            for name in re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE)
+            for name in re.findall(r"^\| `([^`]+)` \|", text.split("\n## ")[0], flags=re.MULTILINE)
         }
         for verb, text in zip(pages[1::2], pages[2::2], strict=True)
     }

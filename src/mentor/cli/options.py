@@ -30,7 +30,7 @@ def show(value: Any) -> str:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ",".join(show(each) for each in value)
-    return str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _help(entry: Entry) -> str:
