@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
+from ase.outputs import Properties
 
 from mentor.exceptions import InputError
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
@@ -112,6 +113,10 @@ class Calculator(AseCalculator):
             self._evaluate(derivatives=False)
         if "grades" in wanted and self.potential.active_set is not None:
             self._grade()
+
+    def export_properties(self) -> Properties:
+        """The results ASE has a name for (called by ASE)."""
+        return Properties({name: value for name, value in self.results.items() if name != "grades"})
 
     def _evaluate(self, derivatives: bool) -> None:
         """Forces and virial come together: the second costs next to nothing beside the first."""

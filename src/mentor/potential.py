@@ -101,6 +101,10 @@ class Potential:
             alpha_moment_mapping=self.alpha_moment_mapping,
         )
 
+    def __getstate__(self) -> dict:
+        """Pickled and copied without the kernel, which is compiled again where it is needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "kernel"}
+
     def calculator(self) -> Calculator:
         """An ASE calculator: ``atoms.calc = potential.calculator()``.
 
@@ -176,7 +180,7 @@ def load(path: str | os.PathLike[str], elements: Sequence[str] | None = None) ->
     fields = formats.read_potential(path, elements)
     if np.isnan(fields["radial_coeffs"]).all():
         shape, scalars = fields["radial_coeffs"].shape, len(fields["moment_coeffs"])
-        fields |= _random_coefficients(np.random.default_rng(0), shape, scalars)
+        fields |= random_coefficients(np.random.default_rng(0), shape, scalars)
     return Potential(**fields, elements=formats.elements_of_tag(fields["potential_tag"]))
 
 
@@ -247,14 +251,14 @@ def init(settings: InitSettings) -> Potential:
         alpha_index_basic=basis.alpha_index_basic,
         alpha_index_times=basis.alpha_index_times,
         alpha_moment_mapping=basis.alpha_moment_mapping,
-        **_random_coefficients(rng, shape, len(basis.alpha_moment_mapping)),
+        **random_coefficients(rng, shape, len(basis.alpha_moment_mapping)),
     )
     if settings.output is not None:
         potential.save(settings.output)
     return potential
 
 
-def _random_coefficients(
+def random_coefficients(
     rng: np.random.Generator, shape: tuple[int, ...], scalars: int
 ) -> dict[str, np.ndarray]:
     """Coefficients to start a training from, with radial ones of ``shape`` (C, C, K, R).

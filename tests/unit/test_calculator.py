@@ -1,7 +1,11 @@
 """The ASE calculator: what it computes, when, and what it refuses."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
@@ -218,3 +222,87 @@ def test_a_copy_of_the_structure_can_share_the_calculator():
     forces = one.get_forces(), other.get_forces()
     assert np.array_equal(one.get_forces(), forces[0])
     assert np.array_equal(other.get_forces(), forces[1])
+
+
+def test_potentials_and_structures_can_be_pickled_and_copied():
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.calc = samples.with_active_set(samples.copper()).calculator()
+    forces = atoms.get_forces()
+    for image in (pickle.loads(pickle.dumps(atoms)), copy.deepcopy(atoms)):
+        image.positions[0] += 0.1
+        image.get_forces()
+        image.positions = atoms.positions
+        assert np.array_equal(image.get_forces(), forces)
+        assert image.calc.max_grade > 0
+
+
+def test_one_potential_serves_many_threads():
+    potential = samples.with_active_set(samples.copper())
+    frames = [bulk("Cu", cubic=True) * (2, 1, 1) for _ in range(8)]
+    for seed, atoms in enumerate(frames):
+        atoms.rattle(0.1, seed=seed)
+
+    def forces(atoms):
+        for _ in range(30):
+            atoms.calc = potential.calculator()
+            found = atoms.get_forces()
+        return found, atoms.calc.get_property("grades", atoms)
+
+    alone = [forces(atoms) for atoms in frames]
+    with ThreadPoolExecutor(4) as executor:
+        together = list(executor.map(forces, [atoms.copy() for atoms in frames]))
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+
+
+def test_results_go_through_the_files_of_ase(tmp_path):
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.calc = samples.with_active_set(samples.copper()).calculator()
+    atoms.get_forces()
+    assert atoms.calc.max_grade > 0
+    for name in ("some.traj", "some.xyz", "some.json", "some.db"):
+        ase.io.write(tmp_path / name, atoms)
+        read = ase.io.read(tmp_path / name)
+        assert abs(read.get_potential_energy() - atoms.get_potential_energy()) <= 1e-6
+        assert np.abs(read.get_forces() - atoms.get_forces()).max() <= 1e-6
+    properties = atoms.get_properties(["energy", "forces", "stress"])
+    assert properties["energy"] == atoms.get_potential_energy()
+
+
+class Spoilt(mentor.Calculator):
+    """A calculator with one fault."""
+
+    def __init__(self, potential, name, fault):
+        super().__init__(potential)
+        self.name_, self.fault = name, fault
+
+    def calculate(self, atoms=None, properties=(), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        if self.name_ in properties:
+            self.results[self.name_] = self.fault(self.results[self.name_])
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "message"),
+    [
+        ("energy", lambda E: E, None),
+        ("forces", lambda F: F + 1e-4 * np.eye(*F.shape), "derivative"),
+        ("forces", lambda F: F[::-1], "derivative"),
+        ("forces", lambda F: F * np.nan, "derivative"),
+        ("energy", lambda E: np.nan, "derivative"),
+        ("stress", lambda S: -S, "derivative"),
+        ("stress", lambda S: S[[0, 1, 2, 5, 4, 3]], "derivative"),
+        ("energy", lambda E: E + 1e-3 * np.random.default_rng().normal(), "derivative"),
+    ],
+)
+def test_the_checker_finds_what_is_wrong(name, fault, message):
+    atoms = samples.structure("triclinic crystal", 2)
+    atoms.calc = Spoilt(samples.potential(2, level=6, cutoff=4.63), name, fault)
+    if message is None:
+        check_calculator(atoms)
+    else:
+        with pytest.raises(AssertionError, match=message):
+            check_calculator(atoms)
