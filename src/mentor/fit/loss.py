@@ -8,6 +8,7 @@ residuals: rows of missing labels are left out.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ VOIGT_COUNT = np.array([1, 1, 1, 2, 2, 2])
 WEIGHT = "weight"
 """Name in ``atoms.info`` of a configuration's weight w; 1 where it is absent."""
 
-_CHUNK = 32e6  # bytes of Jacobian held at a time
+_CHUNK = 32_000_000  # bytes of Jacobian held at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +78,28 @@ class LabelledSet:
             self.virial_weights[some],
         )
 
+    @property
+    def count(self) -> int:
+        """Number of labels."""
+        weights = (self.energy_weights, np.repeat(self.force_weights, 3), self.virial_weights)
+        return sum(np.count_nonzero(each) for each in weights)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All numbers of the set."""
+        nb = self.neighbourhoods
+        return (
+            *(nb.types, nb.structure_offsets, nb.offsets, nb.neighbours, nb.displacements),
+            *(self.energies, self.forces, self.virials),
+            *(self.energy_weights, self.force_weights, self.virial_weights),
+        )
+
     def chunks(self, columns: int) -> Iterator["LabelledSet"]:
         """Parts whose Jacobian with ``columns`` columns takes bounded memory."""
-        rows = 3 * self.neighbourhoods.atom_counts + 7
-        chunk = (np.cumsum(rows) * (8 * columns) // _CHUNK).astype(int)
+        rows = np.cumsum(3 * self.neighbourhoods.atom_counts + 7)
+        chunk = rows // max(_CHUNK // (8 * columns), 2 * columns)
         edges = np.flatnonzero(np.diff(chunk, prepend=-1, append=chunk[-1] + 1))
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             yield self.part(int(start), int(stop))
 
 
@@ -97,6 +114,15 @@ class Loss:
     """eV/Å per component; NaN where nothing has forces."""
     virial_rmse: float
     """eV/atom per component of the 3 × 3 tensor; NaN where nothing has a stress."""
+
+    def as_dict(self) -> dict[str, float]:
+        """The fields under names with units."""
+        return {
+            "loss": self.value,
+            "energy_rmse_eV_per_atom": self.energy_rmse,
+            "force_rmse_eV_per_Å": self.force_rmse,
+            "virial_rmse_eV_per_atom": self.virial_rmse,
+        }
 
 
 def labelled_set(
@@ -115,23 +141,32 @@ def labelled_set(
     known = [labels(atoms) for atoms in structures]
     if all(each.energy is None for each in known):
         raise InputError(
-            f"none of the {len(structures)} structures has an energy; label them with a QM code first"
+            f"none of the {len(structures)} structures has an energy; "
+            "label them with a QM code first"
         )
     w = np.array([float(atoms.info.get(WEIGHT, 1.0)) for atoms in structures])
     if not np.all((w >= 0) & np.isfinite(w)):
         wrong = int(np.flatnonzero(~((w >= 0) & np.isfinite(w)))[0])
         raise InputError(f"structure {wrong}: its weight {w[wrong]} must be a number ≥ 0")
     has = np.array(
-        [[each.energy is not None, each.forces is not None, each.virial is not None] for each in known]
+        [
+            [each.energy is not None, each.forces is not None, each.virial is not None]
+            for each in known
+        ]
     )
     return LabelledSet(
         neighbourhoods,
         energies=np.array([each.energy or 0.0 for each in known]),
         forces=np.concatenate(
-            [np.zeros((n, 3)) if x.forces is None else x.forces for x, n in zip(known, counts, strict=True)]
+            [
+                np.zeros((n, 3)) if x.forces is None else x.forces
+                for x, n in zip(known, counts, strict=True)
+            ]
         ),
         virials=np.array([np.zeros(6) if each.virial is None else each.virial for each in known]),
-        energy_weights=np.sqrt(w * has[:, 0] * weights.energy / counts ** POWERS[weights.weighting]),
+        energy_weights=np.sqrt(
+            w * has[:, 0] * weights.energy / counts ** POWERS[weights.weighting]
+        ),
         force_weights=np.repeat(np.sqrt(w * has[:, 1] * weights.force), counts),
         virial_weights=np.sqrt(np.outer(w * has[:, 2] * weights.stress / counts, VOIGT_COUNT)),
     )
@@ -156,7 +191,7 @@ def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:
         virial = result.virials - labelled.virials
         value += np.sum((labelled.virial_weights * virial) ** 2)
         known = labelled.virial_weights[:, 0] > 0
-        virial_rmse = _rms(((virial / counts[:, None]) * np.sqrt(VOIGT_COUNT / 1.5))[known])
+        virial_rmse = _rms((virial * np.sqrt(VOIGT_COUNT / 1.5) / counts[:, None])[known])
     energy_rmse = _rms((energy / counts)[labelled.energy_weights > 0])
     return Loss(float(value), energy_rmse, force_rmse, virial_rmse)
 

@@ -1,0 +1,136 @@
+"""A fit under way, and its file: an interrupted fit goes on as if it had never stopped."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mentor.exceptions import InputError
+from mentor.files import write_atomically
+from mentor.fit.least_squares import Problem, State, point
+from mentor.fit.loss import LabelledSet, Loss
+
+_BROKEN = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """The fit after one trial step."""
+
+    number: int
+    loss: Loss
+    """Of the training set, with the linear coefficients optimal."""
+    validation: Loss | None
+    damping: float
+    accepted: bool
+    """Whether the step lowered the loss; if not, this is the loss of the last one that did."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """One line of the log."""
+        line = {"iteration": self.number, **self.loss.as_dict()}
+        if self.validation is not None:
+            named = self.validation.as_dict()
+            line |= {f"validation_{name}": value for name, value in named.items()}
+        return line | {"damping": self.damping, "accepted": self.accepted}
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where a fit stands; everything needed to go on."""
+
+    state: State
+    best: np.ndarray
+    """Parameters with the lowest validation loss, or loss where nothing validates; shape (m,)."""
+    history: tuple[Iteration, ...]
+
+    @property
+    def judged(self) -> list[float]:
+        """The loss that decides, of each iteration."""
+        return [(each.validation or each.loss).value for each in self.history]
+
+
+def fingerprint(problem: Problem, judge: LabelledSet | None) -> str:
+    """A text that is the same only for fits of the same potential to the same labels."""
+    potential, digest = problem.potential, hashlib.sha256()
+    sizes = (potential.radial_coeffs.shape, potential.min_dist, potential.max_dist)
+    kind = (potential.radial_basis_type, potential.scaling, potential.elements)
+    digest.update(repr((sizes, kind)).encode())
+    arrays = [potential.alpha_index_basic, potential.alpha_index_times]
+    for labelled in (problem.labelled, judge):
+        arrays += [] if labelled is None else labelled.arrays
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def save(path: str | os.PathLike[str], stand: Progress, mark: str) -> None:
+    """Write ``stand`` of the fit with fingerprint ``mark``.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    content = io.BytesIO()
+    np.savez(
+        content,
+        fingerprint=mark,
+        theta=stand.state.point.theta,
+        scales=stand.state.point.scales,
+        damping=stand.state.damping,
+        growth=stand.state.growth,
+        accepted=stand.state.accepted,
+        best=stand.best,
+        history=json.dumps([asdict(each) for each in stand.history]),
+    )
+    write_atomically(path, content.getvalue())
+
+
+def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
+    """The fit of ``problem`` with fingerprint ``mark`` that :func:`save` wrote to ``path``.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is damaged, or it belongs to another fit.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = io.BytesIO(file.read())
+        with np.load(content, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        history = tuple(_iteration(each) for each in json.loads(str(arrays["history"])))
+        theta, scales, best = arrays["theta"], arrays["scales"], arrays["best"]
+        damping, growth = float(arrays["damping"]), float(arrays["growth"])
+        same, accepted = str(arrays["fingerprint"]) == mark, bool(arrays["accepted"])
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); leave resume out to begin anew"
+        ) from None
+    except _BROKEN:
+        raise InputError(
+            f"{path}: is not a checkpoint of a fit or is damaged; leave resume out to begin anew"
+        ) from None
+    if not same:
+        raise InputError(
+            f"{path}: belongs to another fit (other structures, labels, weights or potential); "
+            "leave resume out to begin anew"
+        )
+    here = replace(point(problem, theta), scales=scales)
+    return Progress(State(here, damping, growth, accepted), best, history)
+
+
+def _iteration(fields: dict[str, Any]) -> Iteration:
+    validation = fields["validation"]
+    return Iteration(
+        **{
+            **fields,
+            "loss": Loss(**fields["loss"]),
+            "validation": None if validation is None else Loss(**validation),
+        }
+    )

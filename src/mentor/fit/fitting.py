@@ -1,0 +1,201 @@
+"""``fit``: a potential and labelled structures in, a better potential out."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase import Atoms
+
+from mentor import progress
+from mentor.fit import checkpoint as checkpoints
+from mentor.fit.checkpoint import Iteration, Progress
+from mentor.fit.least_squares import Problem, State, advance, begin
+from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss
+from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
+from mentor.potential import Potential, random_coefficients
+
+STALL = 10
+"""Iterations over which the loss must fall, and after which a validation loss that has not fallen
+ends the fit."""
+
+_START_ITERATIONS = 8
+_START_LABELS = 20  # labels per parameter in the part of the set that starts are compared on
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fitted potential and how it came about."""
+
+    potential: Potential
+    loss: Loss
+    """Of the training set."""
+    validation: Loss | None
+    history: tuple[Iteration, ...]
+    reason: str
+    """Why the fit ended."""
+
+
+def fit(
+    potential: Potential,
+    structures: Sequence[Atoms],
+    *,
+    energy_weight: float = 1.0,
+    force_weight: float = 0.01,
+    stress_weight: float = 0.001,
+    weighting: Weighting = "vibrations",
+    validation: Sequence[Atoms] = (),
+    max_iterations: int = 100,
+    tolerance: float = 0.01,
+    starts: int = 1,
+    seed: int = 0,
+    neighbours: Neighbourhoods | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    watch: Callable[[Progress], None] | None = None,
+) -> FitResult:
+    """Fit all parameters of ``potential`` to labelled ``structures``, beginning where they are.
+
+    Parameters
+    ----------
+    structures
+        Labelled with energies (eV) and, where known, forces (eV/Å) and stresses (eV/Å³).
+        ``info["weight"]`` multiplies all terms of a structure in the loss.
+    energy_weight, force_weight, stress_weight, weighting
+        w_E, w_F, w_S and the power of N in the loss (see :mod:`mentor.fit.loss`).
+    validation
+        Labelled structures that are not fitted: the parameters with the lowest loss on them are
+        returned, and the fit ends when they no longer improve.
+    max_iterations
+        Most steps, each the cost of one Jacobian; 0 only solves for the linear coefficients.
+    tolerance
+        The fit ends when ten iterations lower the loss by less than this part of it.
+    starts
+        Number of starting points compared on a part of the set: the radial coefficients of
+        ``potential`` and random ones made with ``seed``.
+    neighbours
+        Neighbourhoods of ``structures`` within ``potential.max_dist``, if they are known already.
+    checkpoint
+        File for the state of the fit, written after every iteration.
+    resume
+        Go on from ``checkpoint``.
+    watch
+        Called after every iteration.
+
+    Raises
+    ------
+    InputError
+        No structures, no energies, unusable weights, unknown species, or ``checkpoint`` does not
+        belong to this fit.
+    StorageError
+        ``checkpoint`` cannot be written.
+    """
+    weights = Weights(
+        energy=energy_weight, force=force_weight, stress=stress_weight, weighting=weighting
+    )
+    labelled = _labelled(potential, structures, weights, neighbours)
+    judge = _labelled(potential, validation, weights) if len(validation) else None
+    problem = Problem(potential, labelled)
+    mark = checkpoints.fingerprint(problem, judge)
+    if resume and checkpoint is not None:
+        stand = checkpoints.load(checkpoint, problem, mark)
+    else:
+        step = max(1, int(labelled.count // (_START_LABELS * potential.parameter_count)))
+        part = Problem(potential, _labelled(potential, structures[::step], weights))
+        theta = _best_start(part, starts, seed) if starts > 1 else potential.parameters
+        stand = _with_iteration(problem, judge, begin(problem, theta), None)
+    with progress.task("fit", max_iterations) as task:
+        task.advance(stand.history[-1].number, _note(stand.history[-1]))
+        while not (reason := _reason_to_end(stand, max_iterations, tolerance)):
+            stand = _with_iteration(problem, judge, advance(problem, stand.state), stand)
+            task.advance(1, _note(stand.history[-1]))
+            if checkpoint is not None:
+                checkpoints.save(checkpoint, stand, mark)
+            if watch is not None:
+                watch(stand)
+    fitted = problem.at(stand.best)
+    return FitResult(
+        potential=fitted,
+        loss=loss(fitted.kernel, labelled),
+        validation=None if judge is None else loss(fitted.kernel, judge),
+        history=stand.history,
+        reason=reason,
+    )
+
+
+def _labelled(
+    potential: Potential,
+    structures: Sequence[Atoms],
+    weights: Weights,
+    neighbours: Neighbourhoods | None = None,
+) -> LabelledSet:
+    if neighbours is None:
+        neighbours = neighbourhoods(list(structures), potential.max_dist, potential.elements)
+    return labelled_set(structures, neighbours, weights)
+
+
+def _with_iteration(
+    problem: Problem, judge: LabelledSet | None, state: State, before: Progress | None
+) -> Progress:
+    """The fit with ``state`` as its latest iteration."""
+    history = () if before is None else before.history
+    number = len(history)
+    if before is not None and not state.accepted:
+        latest = replace(history[-1], number=number, damping=state.damping, accepted=False)
+        return Progress(state, before.best, (*history, latest))
+    theta = state.point.solved
+    kernel = problem.at(theta).kernel
+    latest = Iteration(
+        number=number,
+        loss=loss(kernel, problem.labelled),
+        validation=None if judge is None else loss(kernel, judge),
+        damping=state.damping,
+        accepted=True,
+    )
+    now = Progress(state, theta, (*history, latest))
+    better = before is None or now.judged[-1] < min(before.judged)
+    return now if better else replace(now, best=before.best)
+
+
+def _reason_to_end(stand: Progress, max_iterations: int, tolerance: float) -> str:
+    """Why the fit is over; empty as long as it is not."""
+    history, judged = stand.history, stand.judged
+    if stand.state.exhausted:
+        return "no step lowers the loss any more"
+    if len(history) > STALL:
+        if history[-1].validation is not None and min(judged[-STALL:]) >= min(judged[:-STALL]):
+            return f"the validation loss has not fallen for {STALL} iterations"
+        if history[-1].loss.value >= (1.0 - tolerance) * history[-1 - STALL].loss.value:
+            return f"{STALL} iterations lowered the loss by less than {100 * tolerance:g} %"
+    if history[-1].number >= max_iterations:
+        return f"max_iterations = {max_iterations} are done"
+    return ""
+
+
+def _best_start(problem: Problem, starts: int, seed: int) -> np.ndarray:
+    """Parameters after a few iterations, from the start that fares best."""
+    rng = np.random.default_rng(seed)
+    own = problem.potential.parameters
+    best = None
+    with progress.task("compare starts", starts) as task:
+        for number in range(starts):
+            theta = own.copy()
+            if number > 0:
+                shape = problem.potential.radial_coeffs.shape
+                random = random_coefficients(rng, shape, len(problem.potential.moment_coeffs))
+                theta[: problem.radial_count] = random["radial_coeffs"].ravel()
+            state = begin(problem, theta)
+            for _ in range(_START_ITERATIONS):
+                state = advance(problem, state)
+            if best is None or state.point.loss < best.loss:
+                best = state.point
+            task.advance(1, f"loss {best.loss:.4g}")
+    return best.solved
+
+
+def _note(latest: Iteration) -> str:
+    shown = latest.validation or latest.loss
+    text = f"loss {latest.loss.value:.4g}, {1000 * shown.energy_rmse:.3g} meV/atom"
+    if np.isfinite(shown.force_rmse):
+        text += f", {shown.force_rmse:.3g} eV/Å"
+    return text + (" (validation)" if latest.validation is not None else "")
