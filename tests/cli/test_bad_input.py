@@ -212,33 +212,39 @@ WRITERS = {
         "--output",
         "{target}.mtp",
     ],
-    "select": ["select", "{data}", "{data}", "--output", "{target}.xyz"],
+    "select": ["select", "{data}", "{other}", "--level", "4", "--output", "{target}.xyz"],
     "relax": ["relax", "{potential}", "{data}", "--max-steps", "1", "--output", "{target}.xyz"],
 }
 
 
-def filled(words: list[str], **values: object) -> list[str]:
-    return [word.format(**values) for word in words]
+@pytest.fixture
+def filled(tmp_path, data, potential):
+    """``filled(verb, target)``: words of a command that writes ``target``."""
+    other = tmp_path / "other.xyz"
+    atoms = labelled()
+    atoms.set_cell(0.9 * atoms.cell, scale_atoms=True)
+    write(other, atoms.copy())
+    files = {"data": data, "other": other, "potential": potential}
+    return lambda verb, target: [word.format(target=target, **files) for word in WRITERS[verb]]
 
 
 @pytest.mark.parametrize("verb", WRITERS)
-def test_target_in_a_missing_folder(refused, tmp_path, data, potential, verb):
+def test_target_in_a_missing_folder(refused, filled, tmp_path, verb):
     target = tmp_path / "missing" / "target"
-    said = refused(*filled(WRITERS[verb], target=target, data=data, potential=potential))
+    said = refused(*filled(verb, target))
     assert f"{target}" in said
 
 
 @pytest.mark.parametrize("verb", WRITERS)
-def test_target_that_cannot_be_written(refused, data, potential, verb):
+def test_target_that_cannot_be_written(refused, filled, verb):
     """Nobody, not even root, can make files in /proc."""
-    words = filled(WRITERS[verb], target="/proc/target", data=data, potential=potential)
-    assert "/proc/target" in refused(*words)
+    assert "/proc/target" in refused(*filled(verb, "/proc/target"))
 
 
 @pytest.mark.parametrize("verb", ["init", "convert", "evaluate", "train"])
-def test_disk_full_in_the_middle_of_a_file(tmp_path, data, potential, verb):
+def test_disk_full_in_the_middle_of_a_file(filled, tmp_path, verb):
     """No file may grow above 300 bytes: the old target stays, and nothing lies beside it."""
-    words = filled(WRITERS[verb], target=tmp_path / "target", data=data, potential=potential)
+    words = filled(verb, tmp_path / "target")
     target = Path(next(word for word in words if word.startswith(str(tmp_path / "target"))))
     target.write_text("old")
     before = set(tmp_path.iterdir())
