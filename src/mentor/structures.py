@@ -49,12 +49,13 @@ def labels(atoms: Atoms) -> Labels:
     InputError
         A label is not a number or has the wrong shape.
     """
-    energy = _found(atoms, "free_energy")
+    results = _results(atoms)
+    energy = _found(atoms, results, "free_energy")
     if energy is None:
-        energy = _found(atoms, "energy")
-    forces = _found(atoms, "forces")
-    virial = _found(atoms, "virial")
-    stress = _found(atoms, "stress")
+        energy = _found(atoms, results, "energy")
+    forces = _found(atoms, results, "forces")
+    virial = _found(atoms, results, "virial")
+    stress = _found(atoms, results, "stress")
     if stress is not None:
         volume = abs(np.linalg.det(atoms.cell.array))
         virial = virial_from_stress(_voigt(stress, "stress"), volume) if volume > 0 else None
@@ -67,21 +68,29 @@ def labels(atoms: Atoms) -> Labels:
     )
 
 
-def _found(atoms: Atoms, name: str) -> Any:
-    results = getattr(atoms.calc, "results", None)
-    if results and results.get(name) is not None and not _changed(atoms):
+def _results(atoms: Atoms) -> dict:
+    """Results of the calculator, if they belong to the structure as it is now."""
+    results = getattr(atoms.calc, "results", None) or {}
+    calculated = getattr(atoms.calc, "atoms", None)
+    if not results or not isinstance(calculated, Atoms):
+        return results
+    unchanged = (
+        np.array_equal(calculated.positions, atoms.positions)
+        and np.array_equal(calculated.numbers, atoms.numbers)
+        and np.array_equal(calculated.cell.array, atoms.cell.array)
+        and np.array_equal(calculated.pbc, atoms.pbc)
+    )
+    return results if unchanged else {}
+
+
+def _found(atoms: Atoms, results: dict, name: str) -> Any:
+    if results.get(name) is not None:
         return results[name]
     for prefix in LABEL_PREFIXES:
         for place in (atoms.info, atoms.arrays):
             if place.get(prefix + name) is not None:
                 return place[prefix + name]
     return None
-
-
-def _changed(atoms: Atoms) -> bool:
-    """Whether the structure has changed since its calculator was run."""
-    check_state = getattr(atoms.calc, "check_state", None)
-    return bool(check_state(atoms)) if check_state else False
 
 
 def _numbers(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
