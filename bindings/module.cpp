@@ -60,7 +60,8 @@ struct NeighbourArrays {
                 structure_offsets.data(),
                 offsets.data(),
                 neighbours.data(),
-                displacements.data()};
+                displacements.data(),
+                static_cast<int64_t>(types.size())};
     }
 
     void check(int species) const {
@@ -101,7 +102,8 @@ class Kernel {
         : model_(std::move(data)), variant_(&mentor::variant_named(variant)), mixed_(mixed) {}
 
     void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
-                  Output<2> virials, Output<2> basis, Output<2> rows, int threads) const {
+                  Output<2> virials, Output<3> site_virials, Output<2> basis, Output<2> rows,
+                  int threads) const {
         arrays.check(model_.species());
         const auto nbh = arrays.view();
         const size_t N = nbh.atoms, S = nbh.structures;
@@ -110,6 +112,7 @@ class Kernel {
         out.site_energies = data(site_energies, {N}, "site_energies must have shape (N,)");
         out.forces = data(forces, {N, 3}, "forces must have shape (N, 3)");
         out.virials = data(virials, {S, 6}, "virials must have shape (S, 6)");
+        out.site_virials = data(site_virials, {N, 3, 3}, "site_virials must have shape (N, 3, 3)");
         out.basis = data(basis, {N, n}, "basis must have shape (N, n)");
         out.rows = data(rows, {N, m}, "rows must have shape (N, m)");
         nb::gil_scoped_release release;
@@ -231,8 +234,8 @@ NB_MODULE(_core, module) {
             "alpha_index_times"_a, "alpha_moment_mapping"_a, "variant"_a = "", "mixed"_a = false)
         .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
              "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
-             "virials"_a.noconvert() = nb::none(), "basis"_a.noconvert() = nb::none(),
-             "rows"_a.noconvert() = nb::none(), "threads"_a = 0)
+             "virials"_a.noconvert() = nb::none(), "site_virials"_a.noconvert() = nb::none(),
+             "basis"_a.noconvert() = nb::none(), "rows"_a.noconvert() = nb::none(), "threads"_a = 0)
         .def("jacobian", &Kernel::jacobian, "neighbourhoods"_a,
              "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "threads"_a = 0)

@@ -22,7 +22,7 @@ struct Batches {
             const int64_t first = filled;
             for (int64_t s = 0; s < nb.structures; ++s)
                 for (int64_t i = nb.structure_offsets[s]; i < nb.structure_offsets[s + 1]; ++i)
-                    if (nb.types[i] == z) structure[filled] = s, order[filled++] = i;
+                    if (nb.type(i) == z) structure[filled] = s, order[filled++] = i;
             for (int64_t i = first; i < filled; i += lanes) cuts[count++] = i;
         }
         cuts[count] = filled;
@@ -35,8 +35,10 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
     constexpr int64_t worthwhile = 8;  // batches per thread below which a thread costs more
     const int64_t useful = batches.count / worthwhile;
     threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, useful)));
-    const int64_t force_size = out.forces ? 3 * nb.atoms : 0;
-    const int64_t size = force_size + (out.virials ? 6 * nb.structures : 0);
+    const int64_t force_size = out.forces ? 3 * nb.all_atoms : 0;
+    const int64_t site_size = out.site_virials ? 9 * nb.all_atoms : 0;
+    const int64_t virial_size = out.virials ? 6 * nb.structures : 0;
+    const int64_t size = force_size + site_size + virial_size;
     Buffer<double> partial;
     if (threads > 1) partial.zeros(size * (threads - 1));
     in_parallel(threads, [&](int thread, int count) {
@@ -44,7 +46,8 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
         if (thread > 0) {
             double* own = partial.data() + size * (thread - 1);
             if (out.forces) mine.forces = own;
-            if (out.virials) mine.virials = own + force_size;
+            if (out.site_virials) mine.site_virials = own + force_size;
+            if (out.virials) mine.virials = own + force_size + site_size;
         }
         Evaluator evaluator(model);
         const int64_t *order = batches.atoms.data(), *cuts = batches.begin.data();
@@ -56,8 +59,9 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
     });
     for (int t = 0; t < threads - 1; ++t) {
         const double* own = partial.data() + size * t;
-        for (int64_t i = 0; i < force_size; ++i) out.forces[i] += own[i];
-        for (int64_t i = force_size; i < size; ++i) out.virials[i - force_size] += own[i];
+        for (int64_t i = 0; i < force_size; ++i) out.forces[i] += *own++;
+        for (int64_t i = 0; i < site_size; ++i) out.site_virials[i] += *own++;
+        for (int64_t i = 0; i < virial_size; ++i) out.virials[i] += *own++;
     }
 }
 

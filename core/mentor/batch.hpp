@@ -65,7 +65,7 @@ class Batch {
                 int count) {
         const int C = model.species();
         atoms = count;
-        species = nb.types[atoms_of_batch[0]];
+        species = nb.type(atoms_of_batch[0]);
         int* count_of = counts_.zeros(lanes * C);
         for (int l = 0; l < count; ++l) {
             atom[l] = atoms_of_batch[l];

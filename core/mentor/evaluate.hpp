@@ -35,10 +35,10 @@ class Evaluator {
         accumulate_moments();
         contract();
         write_energies(out);
-        if (!(out.forces || out.virials || out.rows)) return;
+        if (!(out.derivatives() || out.rows)) return;
         reverse();
         if (out.rows) write_rows(out.rows);
-        if (out.forces || out.virials) write_forces(nb, structure_of, out);
+        if (out.derivatives()) write_forces(nb, structure_of, out);
     }
 
   private:
@@ -211,6 +211,7 @@ class Evaluator {
                     for (int d = 0; d < 3; ++d) F[d] -= g[d][l];
                 }
             }
+            if (out.site_virials) write_site_virials(nb, n, g, out.site_virials);
             if (out.virials) {
                 const vec x = j.ux * j.r, y = j.uy * j.r, z = j.uz * j.r;
                 virial[0] -= g[0] * x;
@@ -223,9 +224,23 @@ class Evaluator {
         }
         for (int l = 0; l < batch_.atoms; ++l) {
             if (out.forces)
-                for (int d = 0; d < 3; ++d) out.forces[3 * batch_.atom[l] + d] += own[d][l];
+                for (int d = 0; d < 3; ++d)
+                    out.forces[3 * nb.center(batch_.atom[l]) + d] += own[d][l];
             if (out.virials)
                 for (int v = 0; v < 6; ++v) out.virials[6 * structure_of[l] + v] += virial[v][l];
+        }
+    }
+
+    /// The virial -r_ij (x) g counts for atom j (Fan et al., Phys. Rev. B 92, 094301 (2015)).
+    void write_site_virials(const Neighbourhoods& nb, int n, const vec* g, double* virials) const {
+        const Neighbour& j = batch_.neighbour(n);
+        for (int l = 0; l < batch_.atoms; ++l) {
+            const int64_t p = batch_.pair(n, l);
+            if (p < 0) continue;
+            const double r[3] = {j.ux[l] * j.r[l], j.uy[l] * j.r[l], j.uz[l] * j.r[l]};
+            double* W = virials + 9 * static_cast<int64_t>(nb.neighbours[p]);
+            for (int a = 0; a < 3; ++a)
+                for (int b = 0; b < 3; ++b) W[3 * a + b] -= r[a] * g[b][l];
         }
     }
 

@@ -9,10 +9,13 @@ namespace mentor {
 /// Results of evaluate. Forces and virials are sums and must be zero on entry.
 struct Outputs {
     double* site_energies = nullptr;  // [atoms] eV
-    double* forces = nullptr;         // [atoms][3] eV/Å
+    double* forces = nullptr;         // [all_atoms][3] eV/Å
     double* virials = nullptr;        // [structures][6] eV, xx yy zz yz xz xy
+    double* site_virials = nullptr;   // [all_atoms][9] eV, -r_ij (x) dV_i/dr_ij of atom j
     double* basis = nullptr;          // [atoms][scalars] B_alpha
     double* rows = nullptr;           // [atoms][parameters] dV_i/dtheta
+
+    bool derivatives() const { return forces || virials || site_virials; }
 };
 
 /// Results of jacobian, all zero on entry; m = parameters.
