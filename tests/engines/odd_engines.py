@@ -11,12 +11,16 @@ from ase.calculators.emt import EMT
 
 
 class Springs(Calculator):
-    """A harmonic well around the origin: cheap, smooth, exact; also logs what it is asked.
+    """Springs between all atoms: cheap, smooth, exact; also logs what it is asked.
 
     ``log``: a file that gets one line per calculation begun, the positions as hexadecimal text.
     """
 
     implemented_properties = ("energy", "forces")
+    stiffness = 8.0
+    """eV/Å²."""
+    length = 1.2
+    """Å."""
 
     def __init__(self, log=None, seconds=0.0, **parameters):
         super().__init__(**parameters)
@@ -28,9 +32,13 @@ class Springs(Calculator):
             with Path(self.log).open("a") as file:
                 file.write(np.round(atoms.positions, 8).tobytes().hex() + "\n")
         time.sleep(self.seconds)
+        vectors = atoms.positions[:, None] - atoms.positions[None]
+        distances = np.linalg.norm(vectors, axis=2) + np.eye(len(atoms))
+        stretch = distances - self.length
+        np.fill_diagonal(stretch, 0.0)
         self.results = {
-            "energy": 0.5 * float((atoms.positions**2).sum()),
-            "forces": -atoms.positions,
+            "energy": 0.25 * self.stiffness * float((stretch**2).sum()),
+            "forces": -self.stiffness * ((stretch / distances)[:, :, None] * vectors).sum(axis=1),
         }
 
 
@@ -149,3 +157,12 @@ def logged_tblite(log, **parameters):
             super().calculate(atoms, list(properties), list(system_changes))
 
     return Logged(method="GFN2-xTB", verbosity=0, **parameters)
+
+
+class FarOut(Springs):
+    """Fails where the first two atoms are far from each other."""
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        if atoms.get_distance(0, 1) > 1.32:
+            raise RuntimeError("far out")
+        super().calculate(atoms, properties, system_changes)

@@ -64,8 +64,10 @@ def gone(pid):
 
 def test_label_is_what_the_calculator_says(water, tmp_path):
     label = ask(odd("Springs"), water, tmp_path)
-    assert label.energy == 0.5 * (water.positions**2).sum()
-    assert (label.forces == -water.positions).all()
+    stretch = water.get_all_distances()[np.triu_indices(3, 1)] - 1.2
+    assert label.energy == pytest.approx(4 * (stretch**2).sum(), abs=1e-12)
+    assert np.abs(label.forces).max() > 0.1
+    assert np.abs(label.forces.sum(axis=0)).max() <= 1e-12
     assert label.stress is None
     assert label.seconds > 0
 
@@ -278,13 +280,14 @@ def test_labels_are_stored_once_and_failures_put_aside(water, tmp_path):
         again = labeller(store, engine, executor).label(structures[::-1], "training", 1)
         assert again == keys[::-1]
         for atoms, stored in zip(structures, store.labels(keys), strict=True):
-            assert (stored.get_forces() == -atoms.positions).all()
+            assert (stored.positions == atoms.positions).all()
+            assert (stored.get_forces() == ask(odd("Springs"), atoms, tmp_path).forces).all()
     assert len(log.read_text().splitlines()) == 4
 
 
 def test_one_failure_among_successes_is_kept_with_its_reason(water, tmp_path):
     far = water.copy()
-    far.positions[0, 0] = 500.0  # a force of 500 eV/Å in this well
+    far.positions[0, 0] = 50.0  # a force of 400 eV/Å of these springs
     with Store(tmp_path / "folder") as store, ThreadPoolExecutor(2) as executor:
         keys = labeller(store, odd("Springs"), executor).label([water, far], "training", 3)
         assert keys[0] is not None

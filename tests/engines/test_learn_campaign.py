@@ -1,6 +1,7 @@
 """Whole campaigns with a real engine: what comes out, and that no kill can change it."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -10,11 +11,13 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 import mentor
+from mentor import progress
+from mentor.exceptions import EngineError, InputError, StorageError
 from mentor.learning.history import history, training_set
-from mentor.learning.store import read_fact, read_labels, read_only
+from mentor.learning.store import Store, read_fact, read_labels, read_only
 
 pytestmark = pytest.mark.engine
 
@@ -219,3 +222,211 @@ def wait_for_start(run, folder):
         if lock.exists() and lock.read_text().strip() == str(run.pid):
             return
         time.sleep(0.01)
+
+
+# -- what can go wrong ----------------------------------------------------------------------
+
+
+def test_engine_failures_on_some_structures_are_put_aside(tmp_path):
+    """A well that fails where it is steep: its corners are left out, the rest is learned."""
+    settings = prepare(tmp_path, engine="FarOut", atoms=molecule("H2O"))
+    result = mentor.learn(settings)
+    known = history(tmp_path)
+    assert known.status == "finished"
+    assert result.failures == len(known.failures) > 0
+    assert all("far out" in each.reason for each in known.failures)
+    keys = {text_of(each.structure) for each in known.failures}
+    assert not keys & {text_of(atoms) for atoms in read_labels(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("Crashing", "failed on all of the first 5 structures.*crashed.*SIGABRT"),
+        ("NotFinite", "failed on all of the first 5 structures.*not finite"),
+        ("Program", "no-such-qm-program"),
+    ],
+)
+def test_engine_that_never_works_ends_the_campaign_with_a_sentence(engine, message, tmp_path):
+    settings = prepare(tmp_path, engine=engine)
+    with pytest.raises(EngineError, match=message) as caught:
+        mentor.learn(settings)
+    assert "\n" not in str(caught.value)
+    known = history(tmp_path)
+    assert known.status == "failed"
+    assert known.message == str(caught.value)
+    assert known.qm_calls == 0
+
+
+def test_campaign_goes_on_after_the_engine_is_repaired(tmp_path):
+    settings = prepare(tmp_path, engine="Springs")
+    module = tmp_path / "odd_engines.py"
+    good = module.read_text()
+    module.write_text(good.replace("stiffness = 8.0", "stiffness = float('nan')"))
+    with pytest.raises(EngineError, match="not finite"):
+        mentor.learn(settings)
+    module.write_text(good)
+    assert mentor.learn(settings).failures == 0
+
+
+def test_hanging_engine_ends_with_the_time_limit(tmp_path):
+    replace = [("retries = 0", "retries = 0\ntime_limit = 0.5")]
+    settings = prepare(tmp_path, engine="Hanging", replace=replace)
+    with pytest.raises(EngineError, match=r"did not finish within time_limit = 0\.5 s"):
+        mentor.learn(settings)
+
+
+def test_changed_settings_are_refused(finished, tmp_path):
+    folder, _ = finished
+    text = (folder / "campaign.toml").read_text()
+    (tmp_path / "campaign.toml").write_text(text.replace("level = 8", "level = 10"))
+    with pytest.raises(InputError, match=r"started with \[potential\] level = 8, not 10"):
+        mentor.learn(tmp_path / "campaign.toml", folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("start.xyz", "", "start.xyz"),
+        ("start.xyz", "2\n\nH 0 0 0\nH 0 0 nan\n", r"start\.xyz: structure 0.*not a finite number"),
+        ("start.xyz", "2\n\nH 0 0 0\nH 0 0 0.001\n", r"start\.xyz: structure 0"),
+        ("start.xyz", "rubbish\n", "start.xyz"),
+    ],
+)
+def test_bad_starting_structures(name, text, message, tmp_path):
+    settings = prepare(tmp_path, engine="Springs")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        mentor.learn(settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_starting_structure(tmp_path):
+    settings = prepare(tmp_path, engine="Springs")
+    (tmp_path / "start.xyz").unlink()
+    with pytest.raises(InputError, match=r"start\.xyz"):
+        mentor.learn(settings)
+
+
+def test_pressure_of_a_molecule_is_refused(tmp_path):
+    replace = [("steps = 300", "steps = 300\npressures = [0.0]")]
+    settings = prepare(tmp_path, engine="Springs", replace=replace)
+    with pytest.raises(InputError, match="H2O is not periodic in three directions"):
+        mentor.learn(settings)
+
+
+def test_elements_that_are_missing_are_named(tmp_path):
+    replace = [("level = 8", 'level = 8\nelements = ["H"]')]
+    settings = prepare(tmp_path, engine="Springs", replace=replace)
+    with pytest.raises(InputError, match="elements H lack O"):
+        mentor.learn(settings)
+
+
+def test_two_campaigns_at_once(tmp_path):
+    settings = prepare(tmp_path, engine="Springs")
+    with Store(tmp_path), pytest.raises(StorageError, match="running here already"):
+        mentor.learn(settings)
+
+
+def test_interrupt_leaves_a_campaign_that_goes_on(tmp_path):
+    settings = prepare(tmp_path, engine="Springs", seconds=0.05)
+    run = subprocess.Popen([sys.executable, "-c", LEARN, str(settings)], stderr=subprocess.PIPE)
+    with run:
+        wait_for_start(run, tmp_path)
+        while not asked(tmp_path):
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        errors = run.stderr.read().decode()
+    assert run.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    assert history(tmp_path).status == "interrupted"
+    stored = {text_of(atoms) for atoms in read_labels(tmp_path)}
+    already = len(asked(tmp_path))
+    mentor.learn(settings)
+    assert history(tmp_path).status == "finished"
+    assert not stored & set(asked(tmp_path)[already:])
+
+
+# -- crystals, progress, status -------------------------------------------------------------
+
+
+def test_crystal_under_pressure_with_stress(tmp_path):
+    copper = bulk("Cu", cubic=True)
+    replace = [
+        ("steps = 300", "steps = 300\npressures = [0.0, 5.0]"),
+        ("temperatures = [300, 600]", "temperatures = [300]"),
+        ("cutoff = 4.0", "cutoff = 5.0"),
+        ('parameters = { log = "./asked" }', "parameters = {}"),
+    ]
+    settings = prepare(tmp_path, engine="metal", atoms=copper, replace=replace)
+    mentor.learn(settings)
+    known = history(tmp_path)
+    assert {stretch.pressure for each in known.iterations for stretch in each.stretches} == {0, 5}
+    volumes = {round(atoms.get_volume(), 6) for atoms in training_set(tmp_path)}
+    assert len(volumes) > 6
+    assert known.validation.errors.stress_rmse < 1.0
+    assert known.validation.errors.force_mae < 0.1
+
+
+def test_start_from_a_potential_and_labelled_structures(finished, tmp_path):
+    folder, _ = finished
+    replace = [
+        ('start = "start.xyz"', f'start = "start.xyz"\ntraining = "{folder / "training.xyz"}"'),
+        ("level = 8\n", f'start = "{folder / "potential.mtp"}"\n'),
+        ("initial = 6", "initial = 1"),
+    ]
+    settings = prepare(tmp_path, replace=replace)
+    mentor.learn(settings)
+    new, old = history(tmp_path), history(folder)
+    assert new.training_size > old.training_size
+    assert len(asked(tmp_path)) < len(asked(folder))
+    assert new.validation.errors.force_mae < 0.1
+
+
+def test_status_while_it_runs_and_afterwards(finished, tmp_path):
+    folder, _ = finished
+    status = mentor.status(folder)
+    assert status.status == "finished"
+    assert mentor.status(folder / "campaign.toml") == status
+    assert json.loads(json.dumps(status.as_dict()))["training_labels"] == status.training_labels
+    settings = prepare(tmp_path, engine="Springs", seconds=0.2)
+    run = subprocess.Popen([sys.executable, "-c", LEARN, str(settings)])
+    try:
+        wait_for_start(run, tmp_path)
+        while not asked(tmp_path):
+            time.sleep(0.02)
+        assert mentor.status(tmp_path).status == "running"
+    finally:
+        run.kill()
+        run.wait()
+    assert mentor.status(tmp_path).status == "interrupted"
+    with pytest.raises(InputError, match="no campaign"):
+        mentor.status(tmp_path / "scratch")
+    with pytest.raises(InputError, match="no such folder"):
+        mentor.status(tmp_path / "absent")
+
+
+def test_progress_adds_up(tmp_path):
+    class Recorder(progress.Reporter):
+        def __init__(self):
+            self.totals, self.done = {}, {}
+
+        def task(self, description, total=None):
+            recorder = self
+            recorder.totals[description] = total
+            recorder.done[description] = 0
+
+            class Task(progress.Task):
+                def advance(self, steps=1, note=None):
+                    recorder.done[description] += steps
+
+                def extend(self, total):
+                    recorder.totals[description] = total
+
+            return Task()
+
+    recorder = Recorder()
+    with progress.reporting(recorder):
+        mentor.learn(prepare(tmp_path, engine="Springs"))
+    assert recorder.done["Molecular dynamics"] == recorder.totals["Molecular dynamics"]
+    assert recorder.done["Molecular dynamics"] == history(tmp_path).md_steps

@@ -67,8 +67,9 @@ def refit(
         structures,
         energy_weight=settings.energy_weight,
         force_weight=settings.force_weight,
-        iterations=iterations,
-    )
+        stress_weight=settings.stress_weight,
+        max_iterations=iterations,
+    ).potential
 
 
 def with_active_set(
