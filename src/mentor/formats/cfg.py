@@ -23,7 +23,8 @@ _VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 _POSITIONS = ("cartes_x", "cartes_y", "cartes_z")
 _FRACTIONS = ("direct_x", "direct_y", "direct_z")
 _FORCES = ("fx", "fy", "fz")
-_PER_ATOM = ("site_en", "charge", "nbh_grades", "magmom")
+_PER_ATOM = {"site_en": "site_en", "charge": "charge", "nbh_grades": "grades"}
+"""Further columns and the arrays they become."""
 _LABELS = {
     prefix + name
     for prefix in LABEL_PREFIXES
@@ -69,7 +70,7 @@ class _Lines:
     def __init__(self, path: object, text: str, first_line: int) -> None:
         self.path = path
         self.number = first_line - 1
-        self.lines: Iterator[str] = iter(text.splitlines() if "\r" in text else text.split("\n"))
+        self.lines: Iterator[str] = iter(text.removesuffix("\n").split("\n"))
         self.old_stress = False
 
     def error(self, what: str) -> FormatError:
@@ -94,11 +95,11 @@ class _Lines:
         try:
             values = [float(word) for word in words]
         except ValueError:
-            raise self.error(f"{what} must be numbers, not {' '.join(words)[:60]!r}") from None
+            raise self.error(f"{what}: {' '.join(words)[:60]!r} is not numbers") from None
         if count is not None and len(values) != count:
-            raise self.error(f"{what} must be {count} numbers, found {len(values)}")
+            raise self.error(f"{what}: expected {count} numbers, found {len(values)}")
         if not np.isfinite(values).all():
-            raise self.error(f"{what} contain a value that is not finite")
+            raise self.error(f"{what}: a value is not finite")
         return values
 
 
@@ -215,7 +216,8 @@ def _atoms(lines: _Lines, found: dict, elements: Sequence[str] | None) -> Atoms:
     forces = None
     if set(_FORCES) <= set(columns):
         forces = np.column_stack([columns.pop(name) for name in _FORCES])
-    atoms.arrays.update(columns)
+    for name, values in columns.items():
+        atoms.set_array(_PER_ATOM.get(name, name), values)
     energy, virial = found.get("energy"), found.get("virial")
     if energy is None and forces is None and virial is None:
         return atoms
@@ -275,39 +277,34 @@ def format_cfg(structures: Iterable[Atoms], elements: Sequence[str] | None = Non
     """The text of a ``.cfg`` file with energies, forces and virials where known.
 
     Every number reads back exactly (the stress of a calculator, which is stored as its virial, to
-    one rounding). Periodic vectors must come first, as the format has no other way to say which
-    directions repeat.
+    one rounding). The format only has vectors along which a structure repeats, so those come first
+    and others are left out.
 
     Raises
     ------
     InputError
-        An element is not among ``elements``, or only a later direction is periodic.
+        An element is not among ``elements``, or a label is unusable.
     """
     return "\n".join(_block(index, atoms, elements) for index, atoms in enumerate(structures))
 
 
 def _block(index: int, atoms: Atoms, elements: Sequence[str] | None) -> str:
-    periodic = int(atoms.pbc.sum())
-    if not atoms.pbc[:periodic].all():
-        raise InputError(
-            f"structure {index}: .cfg files need the periodic directions first "
-            f"(pbc is {atoms.pbc.tolist()}); reorder the cell vectors"
-        )
     try:
         types, known = types_of(atoms, elements), labels(atoms)
     except InputError as error:
         raise InputError(f"structure {index}: {error}") from None
     lines = ["BEGIN_CFG", " Size", f"    {len(atoms)}"]
-    if periodic:
-        lines += [" Supercell", *(f"    {_row(v)}" for v in atoms.cell.array[:periodic].tolist())]
+    if atoms.pbc.any():
+        vectors = atoms.cell.array[atoms.pbc].tolist()
+        lines += [" Supercell", *(f"    {_row(vector)}" for vector in vectors)]
     names, columns = [*_POSITIONS], [*atoms.positions.T]
     if known.forces is not None:
         names += _FORCES
         columns += [*known.forces.T]
-    for name in _PER_ATOM:
-        if name in atoms.arrays and np.ndim(atoms.arrays[name]) == 1:
+    for name, array in _PER_ATOM.items():
+        if array in atoms.arrays and np.ndim(atoms.arrays[array]) == 1:
             names.append(name)
-            columns.append(np.asarray(atoms.arrays[name], float))
+            columns.append(np.asarray(atoms.arrays[array], float))
     lines.append(f" AtomData:  id type  {'  '.join(names)}")
     table = np.column_stack(columns).tolist()
     lines += [f"    {i + 1} {types[i]}  {_row(row)}" for i, row in enumerate(table)]
