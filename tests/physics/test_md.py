@@ -214,3 +214,15 @@ def test_one_atom_moves():
     for _ in integrator.run(atoms, Ensemble(friction=0.1), rng, 10):
         pass
     assert atoms.positions.any()
+
+
+@pytest.mark.parametrize(("name", "repeat"), [("Cu", (2, 2, 2)), ("Si", (1, 1, 2))])
+def test_energy_is_conserved_with_a_published_potential(published, name, repeat):
+    rng = np.random.default_rng(0)
+    atoms = bulk(name, cubic=True) * repeat
+    atoms.calc = published(name).calculator()
+    integrator.thermalise(atoms, 600, rng)
+    run = integrator.run(atoms, Ensemble(friction=0, timestep=1.0), rng, 300)
+    E = np.array([atoms.get_total_energy() for _ in run]) / len(atoms)
+    assert E.std() <= 1e-4
+    assert abs(E[-100:].mean() - E[:100].mean()) <= 1e-5  # eV/atom in 0.3 ps
