@@ -190,6 +190,8 @@ mentor::RadialBasis radial_basis(const std::string& name) {
 }  // namespace
 
 NB_MODULE(_core, module) {
+    // kernels in module-level caches outlive the interpreter: no leak, no reason to alarm users
+    nb::set_leak_warnings(false);
     module.def("variants", [] {
         std::vector<std::string> names;
         for (const auto* each : mentor::variants()) names.push_back(each->name);
