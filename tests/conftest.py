@@ -4,8 +4,9 @@ import json
 import os
 from pathlib import Path
 
-# many small matrices: threads of the linear algebra only get in each other's way
+# tests run side by side on small systems: threads would only get in each other's way
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from ase import Atoms
