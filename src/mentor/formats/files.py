@@ -1,9 +1,9 @@
 """Reading and writing the files, each by the ending of its name."""
 
 import os
+import tempfile
 import warnings
 from collections.abc import Sequence
-from io import BytesIO, StringIO
 from pathlib import Path
 
 import ase.io
@@ -159,6 +159,8 @@ def _read_by_ase(path: PathLike, index: str | int) -> list[Atoms]:
     plain = str(path).split("@")[0]
     if not os.path.exists(plain) and not os.path.exists(path):
         raise InputError(f"{path}: no such file")
+    if os.path.isfile(plain) and os.path.getsize(plain) == 0:
+        raise InputError(f"{path}: is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -183,8 +185,7 @@ def write_structures(
 ) -> None:
     """Write structures with their labels, in the format of the name's ending.
 
-    Files are written completely or not at all; databases (``.db``) and directories, which
-    :mod:`ase.io` writes itself, are not.
+    Files are written completely or not at all, databases (``.db``) too.
 
     Parameters
     ----------
@@ -204,7 +205,7 @@ def write_structures(
         return
     try:
         kind = ioformats[filetype(str(path), read=False, guess=False)]
-    except UnknownFileTypeError:
+    except (UnknownFileTypeError, KeyError):
         raise InputError(
             f"{path}: no format goes by this name; use .xyz, .cfg or another ending of ase.io"
         ) from None
@@ -214,21 +215,19 @@ def write_structures(
         raise InputError(
             f"{path}: this format holds one structure, not {len(structures)}; use .xyz"
         )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if not kind.acceptsfd or Path(path).suffix in (".gz", ".bz2", ".xz"):
-                ase.io.write(path, structures, format=kind.name)
-                return
-            buffer = BytesIO() if kind.isbinary else StringIO()
-            images = structures[0] if kind.single else structures
-            ase.io.write(buffer, images, format=kind.name)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
-    except Exception as error:  # noqa: BLE001 - the writers of ase.io raise whatever they meet
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: this format cannot hold the structures ({reason})") from None
-    write_atomically(path, buffer.getvalue())
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / Path(path).name
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ase.io.write(draft, structures[0] if kind.single else structures, format=kind.name)
+            content = draft.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+        except Exception as error:  # noqa: BLE001 - the writers of ase.io raise whatever they meet
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise InputError(f"{path}: this format cannot hold the structures ({reason})") from None
+    write_atomically(path, content)
 
 
 def _content(path: PathLike) -> bytes:
