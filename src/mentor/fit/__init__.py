@@ -1,5 +1,7 @@
 """Fitting potentials to labels, and their errors."""
 
+from mentor.fit.errors import ErrorTable, errors
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.train import TrainResult, train
 
-__all__ = ["FitResult", "fit"]
+__all__ = ["ErrorTable", "FitResult", "TrainResult", "errors", "fit", "train"]

@@ -63,15 +63,20 @@ def grades(history: CampaignHistory) -> "Figure":
         if len(stops):
             axes.plot(*stops.T, "x", color=colour, markersize=6)
     select = history.settings.select
-    for value, text in ((select.threshold, "worth a label"), (select.stop, "stop and go back")):
+    for value, text, up in (
+        (select.threshold, "worth a label", -1),
+        (select.stop, "stop and go back", 1),
+    ):
         axes.axhline(value, color=INK, linewidth=0.8, linestyle="--")
         axes.annotate(
             f"{text} (γ > {value:g})",
             (1, value),
             xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
+            xytext=(-2, 3 * up),
             textcoords="offset points",
             ha="right",
+            va="bottom" if up > 0 else "top",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
         )
     axes.set_yscale("log")
     _plain_numbers(axes)
@@ -87,6 +92,8 @@ def learning_curve(history: CampaignHistory) -> "Figure":
     """Errors on new structures before they were trained on, against the labels known by then."""
     figure, both = new_figure(rows=2)
     curve = history.learning_curve()
+    if history.validation is not None:
+        curve = [(n, errors) for n, errors in curve if errors != history.validation.errors]
     for axes, attribute, name in (
         (both[0], "energy_mae", "energy MAE\n(meV/atom)"),
         (both[1], "force_mae", "force MAE\n(meV/Å)"),
@@ -134,7 +141,7 @@ def time_spent(history: CampaignHistory) -> "Figure":
     """Wall time of the campaign against molecular dynamics of as many steps with the QM code."""
     figure, axes = new_figure(height=1.7)
     pure, _ = history.time_saved()
-    names = {"explore": "dynamics", "label": "QM", "fit": "fits"}
+    names = {"explore": "dynamics", "label": "QM", "fit": "fits", "select": "selection"}
     parts = dict.fromkeys(names, 0.0)
     for each in history.iterations:
         for name, seconds in each.seconds.items():
@@ -178,9 +185,11 @@ def _time_unit(seconds: float) -> tuple[str, float]:
 
 
 def _plain_numbers(axes: "Axes") -> None:
-    """Decades and their parts as 1, 2, 5, 10, … on a logarithmic axis."""
+    """Ticks 1, 2, 5, 10, … on a logarithmic axis; decades only where it spans many."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    subs = (1, 2, 5) if high / low < 1000 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

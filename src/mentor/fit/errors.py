@@ -1,0 +1,180 @@
+"""The errors of a potential on labelled structures, group by group."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from rich.table import Table
+
+from mentor.evaluation import evaluate_structures, given_structures
+from mentor.exceptions import InputError
+from mentor.potential import Potential, opened
+from mentor.settings import command, option
+from mentor.structures import check_structures, labels
+from mentor.units import GPA
+
+GROUP_NAMES = ("config_type", "group")
+"""Entries of ``atoms.info`` that name the group of a structure."""
+
+QUANTITIES = {
+    "energy_per_atom": "eV/atom",
+    "force_component": "eV/Å",
+    "force_vector": "eV/Å",
+    "stress": "GPa",
+}
+"""What is compared: E/N, each component of the forces, the length of their difference, σ."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorsSettings:
+    """Settings of a comparison with labels."""
+
+    potential: Path | Potential = option(help="Potential (.mtp or .almtp).", positional=True)
+    data: Path | Sequence[Atoms] = option(
+        help="Labelled structures, in any format of ASE or .cfg.", positional=True
+    )
+    elements: tuple[str, ...] = option(
+        (), "Chemical symbols of the types, where the potential does not name them."
+    )
+
+
+@dataclass(frozen=True)
+class Error:
+    """Largest and mean errors of one quantity."""
+
+    count: int
+    max: float
+    mae: float
+    rmse: float
+
+    @classmethod
+    def of(cls, differences: np.ndarray) -> "Error":
+        """Of ``differences`` (n,), n > 0."""
+        size = np.abs(differences)
+        rmse = np.sqrt(np.mean(size**2))
+        return cls(len(size), float(size.max()), float(size.mean()), float(rmse))
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """Errors by group and quantity; the group ``all`` holds every structure."""
+
+    groups: dict[str, dict[str, Error]]
+    """Group -> quantity of :data:`QUANTITIES` -> error; quantities without labels are absent."""
+    counts: dict[str, int]
+    """Structures of each group."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Groups, each with its number of structures and ``{max, mae, rmse, count}``."""
+        return {
+            "units": QUANTITIES,
+            "groups": {
+                name: {"structures": self.counts[name]}
+                | {quantity: vars(error) for quantity, error in errors.items()}
+                for name, errors in self.groups.items()
+            },
+        }
+
+    def __rich__(self) -> Table:
+        """A line per group and quantity."""
+        table = Table()
+        for name in ("group", "structures", "quantity", "unit"):
+            table.add_column(name, justify="right" if name == "structures" else "left")
+        for name in ("max", "MAE", "RMSE", "values"):
+            table.add_column(name, justify="right")
+        for group, errors in self.groups.items():
+            for row, (quantity, error) in enumerate(errors.items()):
+                scale, unit = (1000.0, "meV/atom") if quantity == "energy_per_atom" else (1.0, "")
+                numbers = (error.max, error.mae, error.rmse)
+                table.add_row(
+                    group if row == 0 else "",
+                    str(self.counts[group]) if row == 0 else "",
+                    quantity.replace("_", " "),
+                    unit or QUANTITIES[quantity],
+                    *(f"{scale * value:.4g}" for value in numbers),
+                    str(error.count),
+                    end_section=row == len(errors) - 1,
+                )
+        return table
+
+
+@command(ErrorsSettings)
+def errors(settings: ErrorsSettings) -> ErrorTable:
+    """Compare a potential with labelled structures.
+
+    Structures are grouped by ``info["config_type"]`` or ``info["group"]``, where they have one.
+
+    Raises
+    ------
+    InputError
+        The files cannot be read, a structure cannot be used, or nothing has a label.
+    """
+    potential = opened(settings.potential, settings.elements)
+    structures = given_structures(settings.data, potential.elements)
+    source = "data" if not isinstance(settings.data, Path | str) else str(settings.data)
+    check_structures(structures, potential.elements, source)
+    return error_table(potential, structures, source)
+
+
+def error_table(
+    potential: Potential, structures: Sequence[Atoms], source: str = "data"
+) -> ErrorTable:
+    """Errors of ``potential`` on labelled ``structures``.
+
+    Raises
+    ------
+    InputError
+        No structure has a label.
+    """
+    by_group: dict[str, dict[str, list[np.ndarray]]] = {}
+    counts: dict[str, int] = {}
+    evaluated = evaluate_structures(potential, structures, grades=False)
+    groups = [group_of(atoms) for atoms in structures]
+    names = ["all"] if len(set(groups)) == 1 else [*dict.fromkeys(groups), "all"]
+    for atoms, result, group in zip(structures, evaluated, groups, strict=True):
+        for name in {group, "all"} & set(names):
+            counts[name] = counts.get(name, 0) + 1
+            for quantity, values in _differences(atoms, result).items():
+                by_group.setdefault(name, {}).setdefault(quantity, []).append(values)
+    if not by_group:
+        raise InputError(
+            f"{source}: none of the {len(structures)} structures has an energy, forces or a "
+            "stress; label them with a QM code first"
+        )
+    table = {
+        name: {
+            quantity: Error.of(np.concatenate(by_group[name][quantity]))
+            for quantity in QUANTITIES
+            if quantity in by_group[name]
+        }
+        for name in names
+        if name in by_group
+    }
+    return ErrorTable(table, counts)
+
+
+def group_of(atoms: Atoms) -> str:
+    """The group a structure says it belongs to, else ``all``."""
+    for name in GROUP_NAMES:
+        if name in atoms.info:
+            return str(atoms.info[name])
+    return "all"
+
+
+def _differences(atoms: Atoms, result: Atoms) -> dict[str, np.ndarray]:
+    """Potential minus label of one structure, flat arrays by quantity."""
+    known, found = labels(atoms), result.calc.results
+    differences = {}
+    if known.energy is not None:
+        differences["energy_per_atom"] = np.array([(found["energy"] - known.energy) / len(atoms)])
+    if known.forces is not None:
+        difference = found["forces"] - known.forces
+        differences["force_component"] = difference.ravel()
+        differences["force_vector"] = np.linalg.norm(difference, axis=1)
+    if known.virial is not None and "stress" in found:
+        stress = -known.virial / atoms.get_volume()
+        differences["stress"] = (found["stress"] - stress) / GPA
+    return differences
