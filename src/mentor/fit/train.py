@@ -65,6 +65,9 @@ class TrainSettings:
     )
     max_iterations: int = option(100, "Most iterations.")
     tolerance: float = option(0.01, "Ends when ten iterations lower the loss by less than this.")
+    starts: int = option(
+        8, "Starting coefficients tried on a part of the data; 1 where a potential is given."
+    )
     seed: int = option(0, "Seed of the starting coefficients and of the validation set.")
     output: Path | None = option(
         None, "File for the potential: .mtp, or .almtp with its active set."
@@ -167,6 +170,7 @@ def train(settings: TrainSettings) -> TrainResult:
         validation=held,
         max_iterations=settings.max_iterations,
         tolerance=settings.tolerance,
+        starts=settings.starts if settings.potential is None else 1,
         seed=settings.seed,
         checkpoint=checkpoint,
         resume=settings.resume,
