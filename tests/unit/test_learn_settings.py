@@ -89,7 +89,7 @@ def test_settings_survive_json(tmp_path):
         ('start = "a.xyz"', "", r"no starting structure; add start"),
         ('start = "a.xyz"', "start = 5", r":3: \[structures\] start = 5 should be a file name"),
         ('name = "tblite"', "", r"no engine; add name"),
-        ("[run]", "[select]\nthreshold = 11\n[run]", r"1 < threshold < stop"),
+        ("[run]", "[select]\nthreshold = 11\n[run]", r"along <= threshold < stop"),
         ("[run]", "[select]\nmode = 'atoms'\n[run]", r"mode = 'atoms' is not one of neighborhood"),
     ],
 )

@@ -29,6 +29,8 @@ PATIENCE = 12
 """Stretches in a row that may end at ``stop`` before a walker goes back to its very start."""
 EQUILIBRATION = 500
 """Steps before the first structure is sampled."""
+COMPANIONS = 100
+"""Most companions kept of a stretch."""
 GRADES_KEPT = 20
 """Entries of the grade record per stretch."""
 
@@ -87,6 +89,8 @@ class Exploration:
     stretch: Stretch
     candidates: list[Atoms] = field(default_factory=list)
     """Structures with a grade above ``threshold``; ``info`` has ``grade`` and ``step``."""
+    companions: list[Atoms] = field(default_factory=list)
+    """Structures with a grade between ``along`` and ``threshold``, those of the largest grades."""
 
 
 def first_walkers(starts: list[Atoms], settings: ExploreSettings, seed: int) -> list[Walker]:
@@ -144,7 +148,8 @@ def explore(
 ) -> Exploration:
     """Advance ``walker`` by at most ``steps``, looking at the grade every ``interval`` steps.
 
-    Structures above ``selection.threshold`` are kept as candidates. Above ``selection.stop`` the
+    Structures above ``selection.threshold`` are kept as candidates, others above
+    ``selection.along`` as their companions. Above ``selection.stop`` the
     walker goes back to where it was last below ``threshold`` and sets off with new momenta, at most
     RESTARTS times; then, or with ENOUGH candidates, the stretch ends.
     """
@@ -168,7 +173,10 @@ def explore(
         stopped=run.stopped,
         candidates=len(run.candidates),
     )
-    return Exploration(walker=after, stretch=stretch, candidates=run.candidates)
+    companions = sorted(run.companions, key=lambda atoms: -atoms.info["grade"])[:COMPANIONS]
+    return Exploration(
+        walker=after, stretch=stretch, candidates=run.candidates, companions=companions
+    )
 
 
 def sample(
@@ -212,6 +220,7 @@ class _Run:
         self.steps = walker.steps
         self.grades: list[tuple[int, float]] = []
         self.candidates: list[Atoms] = []
+        self.companions: list[Atoms] = []
         self.stopped = False
 
     def go(self, end: int) -> None:
@@ -247,7 +256,7 @@ class _Run:
             if grade > self.selection.stop:
                 self.grades.append((step, min(grade, 1e6)))
                 if found == len(self.candidates) and np.isfinite(atoms.positions).all():
-                    self._keep(atoms, step, grade)
+                    self.candidates.append(_graded(atoms, step, grade))
                 return
             self._note(atoms, step, grade)
 
@@ -282,15 +291,18 @@ class _Run:
     def _note(self, atoms: Atoms, step: int, grade: float) -> None:
         self.grades.append((step, grade))
         if grade > self.selection.threshold:
-            self._keep(atoms, step, grade)
-        else:
-            self.trusted = atoms.copy()
+            self.candidates.append(_graded(atoms, step, grade))
+            return
+        if grade > self.selection.along:
+            self.companions.append(_graded(atoms, step, grade))
+        self.trusted = atoms.copy()
 
-    def _keep(self, atoms: Atoms, step: int, grade: float) -> None:
-        candidate = atoms.copy()
-        del candidate.arrays["momenta"]
-        candidate.info |= {"grade": float(min(grade, 1e6)), "step": step}
-        self.candidates.append(candidate)
+
+def _graded(atoms: Atoms, step: int, grade: float) -> Atoms:
+    copy = atoms.copy()
+    del copy.arrays["momenta"]
+    copy.info |= {"grade": float(min(grade, 1e6)), "step": step}
+    return copy
 
 
 def _condensed(grades: list[tuple[int, float]], steps: int) -> tuple[tuple[int, float], ...]:

@@ -149,7 +149,7 @@ class CampaignHistory:
         """(labels trained on, errors on the next labels before training on those)."""
         curve, size = [], 0
         for each in self.iterations:
-            if each.errors_before is not None:
+            if each.errors_before is not None and each.phase != "validation":
                 curve.append((size, each.errors_before))
             size = each.training_size
         return curve

@@ -161,6 +161,8 @@ class Phases:
         walkers = tuple(moved.get(each.index, each) for each in state.walkers)
         steps = sum(each.steps for each in walkers)
         candidates = [atoms for each in explorations for atoms in each.candidates]
+        if candidates:  # something is new: look at all that enlarges the volume
+            candidates += [atoms for each in explorations for atoms in each.companions]
         potential = potentials.load(path)
         room = settings.select.max_labels - len(state.training)
         keys: list[str | None] = []

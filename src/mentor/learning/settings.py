@@ -92,6 +92,9 @@ class SelectionSettings:
     """What counts as new."""
 
     threshold: float = option(2.1, "Grade above which a structure is a candidate for a label.")
+    along: float = option(
+        1.3, "Grade above which structures are labelled along, once one is above threshold."
+    )
     stop: float = option(10.0, "Grade above which a walker stops and goes back.")
     limit: int = option(20, "Most labels asked for at a time.")
     mode: str = option(
@@ -191,10 +194,11 @@ def check(settings: CampaignSettings, source: object = "settings") -> CampaignSe
                 raise InputError(f"{source}: [{table}] {name} = {each} must be at least {lowest}")
     if not settings.explore.temperatures:
         raise InputError(f"{source}: [explore] temperatures is empty; give at least one")
-    if not settings.select.stop > settings.select.threshold > 1:
+    grades = settings.select
+    if not grades.stop > grades.threshold >= grades.along > 1:
         raise InputError(
-            f"{source}: [select] needs 1 < threshold < stop, not threshold = "
-            f"{settings.select.threshold} and stop = {settings.select.stop}"
+            f"{source}: [select] needs 1 < along <= threshold < stop, not along = {grades.along}, "
+            f"threshold = {grades.threshold} and stop = {grades.stop}"
         )
     return settings
 

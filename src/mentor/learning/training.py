@@ -86,7 +86,7 @@ def select(
     settings: SelectionSettings,
     limit: int,
 ) -> list[Atoms]:
-    """The candidates most worth a label."""
+    """The candidates and companions most worth a label."""
     return select_structures(
-        potential, known, candidates, threshold=settings.threshold, limit=limit, mode=settings.mode
+        potential, known, candidates, threshold=settings.along, limit=limit, mode=settings.mode
     )
