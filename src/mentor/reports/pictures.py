@@ -92,8 +92,6 @@ def learning_curve(history: CampaignHistory) -> "Figure":
     """Errors on new structures before they were trained on, against the labels known by then."""
     figure, both = new_figure(rows=2)
     curve = history.learning_curve()
-    if history.validation is not None:
-        curve = [(n, errors) for n, errors in curve if errors != history.validation.errors]
     for axes, attribute, name in (
         (both[0], "energy_mae", "energy MAE\n(meV/atom)"),
         (both[1], "force_mae", "force MAE\n(meV/Å)"),
