@@ -258,7 +258,7 @@ def test_disk_full_in_the_middle_of_a_file(filled, tmp_path, verb):
     )
     assert done.returncode == 1, done
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert str(target) in done.stderr
+    assert str(target.with_suffix("")) in done.stderr
     assert target.read_text() == "old"
     assert set(tmp_path.iterdir()) == before
 
