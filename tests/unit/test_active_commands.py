@@ -43,7 +43,7 @@ def test_grade_with_a_training_set_and_then_with_its_active_set(folder, mode):
 
 
 def test_grade_needs_an_active_set(folder):
-    with pytest.raises(InputError, match=r"has no active set; give an \.almtp file or the training"):
+    with pytest.raises(InputError, match=r"has no active set; give an \.almtp file"):
         mentor.grade(folder / "pot.mtp", folder / "new.xyz")
 
 
