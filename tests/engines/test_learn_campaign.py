@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ase.io
@@ -56,6 +55,13 @@ interval = 50
 """
 
 LEARN = "import sys, mentor; mentor.learn(sys.argv[1])"
+
+LEARN_ONE_BY_ONE = """
+import sys, mentor
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(1) as executor:
+    mentor.learn(sys.argv[1], executor=executor)
+"""
 
 
 def prepare(folder, engine="logged_tblite", atoms=None, replace=(), **parameters):
@@ -136,8 +142,8 @@ def test_campaign_ends_with_a_validated_potential(finished):
     assert known.validation.errors.energy_mae < 0.005
     sizes = [size for size, _ in known.learning_curve()]
     assert sizes == sorted(sizes)
-    first, last = known.learning_curve()[0][1], known.learning_curve()[-1][1]
-    assert last.force_mae < first.force_mae
+    new = [errors.force_mae for _, errors in known.learning_curve()]
+    assert np.mean(new[len(new) // 2 :]) < np.mean(new[: len(new) // 2])
 
 
 def test_results_are_ready_to_use(finished):
@@ -185,8 +191,7 @@ def test_second_run_does_nothing(finished):
 def test_same_settings_give_the_same_campaign_in_any_folder_and_executor(finished, tmp_path):
     folder, _ = finished
     settings = prepare(tmp_path / "other")
-    with ThreadPoolExecutor(1) as executor:
-        mentor.learn(settings, executor=executor)
+    subprocess.run([sys.executable, "-c", LEARN_ONE_BY_ONE, str(settings)], check=True)
     assert outcome(tmp_path / "other") == outcome(folder)
 
 

@@ -151,6 +151,14 @@ def train(settings: TrainSettings) -> TrainResult:
         A file cannot be written.
     """
     begin = perf_counter()
+    settings = replace(
+        settings,
+        **{
+            name: Path(getattr(settings, name))
+            for name in ("output", "log", "checkpoint")
+            if getattr(settings, name) is not None
+        },
+    )
     structures, held = _data(settings)
     start = _start(settings, structures)
     if settings.output is not None and settings.output.suffix not in (".mtp", ".almtp"):
