@@ -105,6 +105,13 @@ def test_types_without_elements_are_kept():
     assert parse_cfg("y", format_cfg([atoms]))[0].arrays["types"].tolist() == [1, 0]
 
 
+def test_types_of_others_do_not_matter():
+    atoms = Atoms("AgPd", [[0, 0, 0], [0, 0, 2.5]])
+    atoms.arrays["types"] = np.array([1, 2])
+    again = one(format_cfg([atoms], ["Ag", "Pd"]))
+    assert again.get_chemical_symbols() == ["Ag", "Pd"]
+
+
 def random_structure(rng, pbc) -> Atoms:
     count = int(rng.integers(1, 6))
     atoms = Atoms(

@@ -248,8 +248,8 @@ def _value(text: str) -> object:
 
 
 def name_species(atoms: Atoms, elements: Sequence[str]) -> Atoms:
-    """``atoms`` with the chemical symbols of its ``types``; unchanged where it has none."""
-    if TYPES not in atoms.arrays:
+    """``atoms`` with the chemical symbols of its ``types``; unchanged where it is named already."""
+    if not _unnamed(atoms):
         return atoms
     named = atoms.copy()
     named.calc = atoms.calc
@@ -258,9 +258,14 @@ def name_species(atoms: Atoms, elements: Sequence[str]) -> Atoms:
     return named
 
 
+def _unnamed(atoms: Atoms) -> bool:
+    """Whether only the types of the atoms are known."""
+    return TYPES in atoms.arrays and not atoms.numbers.any()
+
+
 def types_of(atoms: Atoms, elements: Sequence[str] | None) -> np.ndarray:
     """Integer types (N,) of the atoms: those kept from a file, else by ``elements``."""
-    if TYPES in atoms.arrays:
+    if _unnamed(atoms):
         return atoms.arrays[TYPES]
     symbols = atoms.get_chemical_symbols()
     unknown = sorted(set(symbols) - set(elements or ()))
