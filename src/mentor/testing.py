@@ -41,7 +41,8 @@ def check_derivatives(
 ) -> float:
     """Check that ``derivative``, of shape f(x).shape + x.shape, is ∂f/∂x at ``x``.
 
-    Returns the largest error in units of max(1, max |∂f/∂x|).
+    Returns the largest error in units of the largest component of ∂f/∂x, or of 1 if that is
+    smaller.
 
     Raises
     ------

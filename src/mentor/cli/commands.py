@@ -49,6 +49,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "train",
             "fit a potential to labelled structures",
             "mentor train train.xyz --level 16 --output pot.mtp",
+            needs=("output",),
         ),
         Command(
             "errors",
