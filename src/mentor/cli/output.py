@@ -3,6 +3,8 @@
 import json
 import math
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.protocol import rich_cast
 
 from mentor.progress import Reporter, Task
 
@@ -43,12 +46,15 @@ def plain(value: Any) -> Any:
 
 
 def print_result(result: Any) -> None:
-    """Print a result as a table or sentence on stdout."""
-    Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(result)
+    """Print a result as a table or sentences on stdout; sentences are not broken into lines."""
+    shown = rich_cast(result)
+    width = None if sys.stdout.isatty() else 100
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=width)
+    console.print(shown, soft_wrap=isinstance(shown, str) and width is not None)
 
 
 class TerminalReporter(Reporter):
-    """Progress bars on a terminal's stderr; elsewhere only the messages, one line each."""
+    """Progress as bars on a terminal's stderr, as a line now and then where it is a file."""
 
     def __init__(self) -> None:
         self.console = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
@@ -76,9 +82,9 @@ class TerminalReporter(Reporter):
             self.progress.stop()
 
     def task(self, description: str, total: float | None = None) -> Task:
-        """Open a bar."""
+        """Open a bar, or what stands for one in a file."""
         if self.progress is None:
-            return Task()
+            return _Lines(self.message, description, total)
         return _Bar(self.progress, description, total)
 
     def message(self, text: str) -> None:
@@ -102,3 +108,27 @@ class _Bar(Task):
 
     def extend(self, total: float) -> None:
         self.progress.update(self.identity, total=total)
+
+
+class _Lines(Task):
+    """One line at most every ``INTERVAL`` seconds."""
+
+    INTERVAL = 30.0
+
+    def __init__(self, say: Callable[[str], None], description: str, total: float | None) -> None:
+        self.say = say
+        self.description = description
+        self.total = total
+        self.done = 0.0
+        self.last = time.monotonic()
+
+    def advance(self, steps: float = 1, note: str | None = None) -> None:
+        self.done += steps
+        now = time.monotonic()
+        if now - self.last >= self.INTERVAL:
+            self.last = now
+            of = f"/{self.total:.10g}" if self.total is not None else ""
+            self.say(f"{self.description}: {self.done:.10g}{of}{f', {note}' if note else ''}")
+
+    def extend(self, total: float) -> None:
+        self.total = total
