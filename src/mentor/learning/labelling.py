@@ -75,12 +75,25 @@ def label_task(engine: EngineSettings, atoms: Atoms, scratch: str, base: str) ->
 
 def explore_task(*arguments: Any) -> Any:
     """:func:`mentor.learning.explore.explore` in a worker process."""
-    return run_in_worker("mentor.learning.explore:explore", *arguments)
+    return _in_worker("molecular dynamics", "mentor.learning.explore:explore", *arguments)
 
 
 def sample_task(*arguments: Any) -> Any:
     """:func:`mentor.learning.explore.sample` in a worker process."""
-    return run_in_worker("mentor.learning.explore:sample", *arguments)
+    return _in_worker("molecular dynamics", "mentor.learning.explore:sample", *arguments)
+
+
+def train_task(function: str, threads: int, *arguments: Any) -> Any:
+    """A function of :mod:`mentor.learning.training` in a worker process."""
+    name = f"mentor.learning.training:{function}"
+    return _in_worker("fit", name, *arguments, threads=threads)
+
+
+def _in_worker(what: str, function: str, *arguments: Any, threads: int = 1) -> Any:
+    try:
+        return run_in_worker(function, *arguments, threads=threads)
+    except WorkerCrashError as error:
+        raise EngineError(f"{what}: {error}; run the same command again to go on") from error
 
 
 class Labeller:

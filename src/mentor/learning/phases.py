@@ -23,7 +23,7 @@ from mentor.learning import training
 from mentor.learning.engines import Label, label_key
 from mentor.learning.explore import Walker, first_walkers, fresh
 from mentor.learning.history import Errors, Iteration, Stretch, iteration_to_dict
-from mentor.learning.labelling import Labeller, explore_task, sample_task
+from mentor.learning.labelling import Labeller, explore_task, sample_task, train_task
 from mentor.learning.settings import CampaignSettings, EngineSettings
 from mentor.learning.start import bare, first_potential, rattled_copies, starting_structures
 from mentor.learning.store import Store
@@ -168,9 +168,12 @@ class Phases:
         keys: list[str | None] = []
         if candidates and room > 0:
             with self._timed("select"):
-                chosen = training.select(
-                    potential,
-                    self.store.labels(state.training),
+                known = self.store.labels(state.training)
+                chosen = train_task(
+                    "select",
+                    training.threads_for(potential, known),
+                    replace(potential),
+                    known,
                     candidates,
                     settings.select,
                     min(room, settings.select.limit),
@@ -191,10 +194,8 @@ class Phases:
         potential = potentials.load(self.store.potential_path(state.generation))
         structures = self.store.labels(state.training)
         with self._timed("fit"):
-            potential = training.refit(
-                potential, structures, settings.fit, settings.fit.final_iterations
-            )
-            potential = training.with_active_set(potential, structures, settings.select)
+            iterations = settings.fit.final_iterations
+            potential = self._next_generation(potential, structures, iterations)
         folder = self.store.folder
         generation = state.generation + 1
         potential.save(self.store.potential_path(generation))
@@ -305,11 +306,11 @@ class Phases:
             )
             structures = self.store.labels(after.training)
             with self._timed("fit"):
+                iterations = 0
                 if len(structures) - state.fitted >= ENOUGH_TO_REFIT * state.fitted:
                     iterations = settings.fit.iterations
-                    potential = training.refit(potential, structures, settings.fit, iterations)
                     after = replace(after, fitted=len(structures))
-                potential = training.with_active_set(potential, structures, settings.select)
+                potential = self._next_generation(potential, structures, iterations)
             result = training.errors(potential, structures)
             potential.save(self.store.potential_path(after.generation))
         if all(walker.finished for walker in after.walkers):
@@ -326,6 +327,19 @@ class Phases:
             {"potential": str(path), "message": _doing(after, before)},
         )
         return after
+
+    def _next_generation(
+        self, potential: Potential, structures: Sequence[Atoms], iterations: int
+    ) -> Potential:
+        return train_task(
+            "next_generation",
+            training.threads_for(potential, structures),
+            replace(potential),  # without the compiled kernel
+            structures,
+            self.settings.fit,
+            self.settings.select,
+            iterations,
+        )
 
     def _extended(self, walker: Walker) -> Walker:
         """A walker that goes on long enough to show that nothing new turns up any more."""

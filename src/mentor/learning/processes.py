@@ -130,7 +130,7 @@ class Worker:
             how = f"was killed by {signal.Signals(status - 128).name}"
         except ValueError:
             how = f"ended with status {status}"
-        return f"the process of the calculation {how}" + (f" ({last[:200]})" if last else "")
+        return f"its process {how}" + (f" ({last[:200]})" if last else "")
 
     def kill(self) -> None:
         """Kill the process and everything it has started; a running :meth:`call` then raises."""

@@ -63,8 +63,8 @@ class RefitSettings:
     energy_weight: float = option(1.0, "Weight of the energies.")
     force_weight: float = option(0.01, "Weight of the forces.", unit="Å²")
     stress_weight: float = option(0.001, "Weight of the stresses.")
-    iterations: int = option(8, "Iterations of every refit.")
-    final_iterations: int = option(60, "Iterations of the last fit.")
+    iterations: int = option(5, "Iterations of every refit.")
+    final_iterations: int = option(40, "Iterations of the last fit.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """From labels to the next generation: errors, refit, active set, selection."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential
 from mentor.structures import labels
 from mentor.units import GPA
+
+OPERATIONS_PER_THREAD = 2e10
 
 
 def predictions(
@@ -58,25 +61,28 @@ def _rmse(values: list) -> float | None:
     return float(np.sqrt(np.mean(np.hstack(values) ** 2))) if values else None
 
 
-def refit(
-    potential: Potential, structures: Sequence[Atoms], settings: RefitSettings, iterations: int
+def next_generation(
+    potential: Potential,
+    structures: Sequence[Atoms],
+    fitting: RefitSettings,
+    selection: SelectionSettings,
+    iterations: int,
 ) -> Potential:
-    """Fit ``potential`` to ``structures``, beginning where it is."""
-    return fit(
-        potential,
-        structures,
-        energy_weight=settings.energy_weight,
-        force_weight=settings.force_weight,
-        stress_weight=settings.stress_weight,
-        max_iterations=iterations,
-    ).potential
+    """``potential`` fitted to ``structures``, beginning where it is, with their active set.
 
-
-def with_active_set(
-    potential: Potential, structures: Sequence[Atoms], settings: SelectionSettings
-) -> Potential:
-    """``potential`` with the active set of ``structures``."""
-    return replace(potential, active_set=build_active_set(potential, structures, settings.mode))
+    With ``iterations`` = 0 only the active set is new.
+    """
+    if iterations:
+        potential = fit(
+            potential,
+            structures,
+            energy_weight=fitting.energy_weight,
+            force_weight=fitting.force_weight,
+            stress_weight=fitting.stress_weight,
+            max_iterations=iterations,
+        ).potential
+    active_set = build_active_set(potential, structures, selection.mode)
+    return replace(potential, active_set=active_set)
 
 
 def select(
@@ -86,7 +92,20 @@ def select(
     settings: SelectionSettings,
     limit: int,
 ) -> list[Atoms]:
-    """The candidates and companions most worth a label."""
+    """The candidates most worth a label, beside the structures ``known``.
+
+    The bar is ``along``, not ``threshold``: see docs/decisions/0005-labels-along.md.
+    """
     return select_structures(
         potential, known, candidates, threshold=settings.along, limit=limit, mode=settings.mode
     )
+
+
+def threads_for(potential: Potential, structures: Sequence[Atoms]) -> int:
+    """Threads that pay for linear algebra with all rows of ``structures``.
+
+    Small problems are slower with many threads, much slower where other programs run as well.
+    """
+    rows = sum(3 * len(atoms) + 7 for atoms in structures)
+    operations = 2.0 * rows * potential.parameter_count**2
+    return int(min(max(1.0, operations / OPERATIONS_PER_THREAD), os.cpu_count() or 1))
