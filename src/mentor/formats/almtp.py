@@ -46,23 +46,7 @@ def parse_active_set(
     def error(what: str, at: int) -> FormatError:
         return FormatError(path, content.count(b"\n", 0, at) + 1, what)
 
-    position = content.find(b"\n", start)
-    weights: dict[str, float] = {}
-    for name in (*_WEIGHTS, "weight_scaling"):
-        end = content.find(b"\n", position + 1)
-        words = content[position + 1 : max(end, position + 1)].split()
-        try:
-            if position < 0 or end < 0 or words[0] != name.encode():
-                raise ValueError
-            (weights[name],) = [float(word) for word in words[1:]]
-        except (ValueError, IndexError):
-            raise error(f"expected '{name}' and its value", max(position + 1, start)) from None
-        position = end
-    if not np.isfinite(list(weights.values())).all():
-        raise error("a weight of the active set is not finite", start)
-    if content[position + 1 : position + 2] != b"#":
-        raise error("expected '#' before the matrix of the active set", position + 1)
-    binary = position + 2
+    weights, binary = _weights(error, content, start)
     end = binary + 2 * 8 * size * size
     if content[end : end + 3] != b"\n#\n":
         raise error(
@@ -102,6 +86,27 @@ def parse_active_set(
         **{name: weights[name] for name in _WEIGHTS},
         weight_scaling=int(weights["weight_scaling"]),
     )
+
+
+def _weights(error, content: bytes, start: int) -> tuple[dict[str, float], int]:
+    """The weights by their names, and the position of the binary part after them."""
+    position = content.find(b"\n", start)
+    weights: dict[str, float] = {}
+    for name in (*_WEIGHTS, "weight_scaling"):
+        end = content.find(b"\n", position + 1)
+        words = content[position + 1 : max(end, position + 1)].split()
+        try:
+            if position < 0 or end < 0 or words[0] != name.encode():
+                raise ValueError
+            (weights[name],) = [float(word) for word in words[1:]]
+        except (ValueError, IndexError):
+            raise error(f"expected '{name}' and its value", max(position + 1, start)) from None
+        position = end
+    if not np.isfinite(list(weights.values())).all():
+        raise error("a weight of the active set is not finite", start)
+    if content[position + 1 : position + 2] != b"#":
+        raise error("expected '#' before the matrix of the active set", position + 1)
+    return weights, position + 2
 
 
 def _selected(error, content: bytes, start: int, size: int) -> tuple[np.ndarray, np.ndarray, int]:
