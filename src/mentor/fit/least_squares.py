@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from mentor.fit.loss import LabelledSet, linearise
+from mentor.fit.loss import LabelledSet, absorb, linearise
 from mentor.potential import Potential
 
 RIDGE = 1e-7
@@ -106,7 +106,7 @@ def point(problem: Problem, theta: np.ndarray, scales: np.ndarray | None = None)
     ridge = np.zeros((n, m + 1))
     ridge[:, :n] = np.diag(sizes)
     ridge[:, -1] = -sizes * theta[p:]
-    triangle = np.linalg.qr(np.concatenate([triangle, ridge]), mode="r")
+    triangle = absorb(triangle, ridge)
     own = np.linalg.norm(triangle[n:-1, n:-1], axis=0)
     own = np.maximum(own, own.max() * 1e-8) if own.any() else np.ones(p)
     if scales is not None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 from ase import Atoms
+from scipy.linalg.lapack import dtpqrt
 
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
@@ -30,6 +31,7 @@ VOIGT_COUNT = np.array([1, 1, 1, 2, 2, 2])
 WEIGHT = "weight"
 """Name in ``atoms.info`` of a configuration's weight w; 1 where it is absent."""
 
+_BLOCK = 8  # rows per column factorised at a time, few enough to stay in the cache
 _CHUNK = 32_000_000  # bytes of Jacobian held at a time
 
 
@@ -210,11 +212,22 @@ def linearise(kernel: Kernel, labelled: LabelledSet, columns: np.ndarray) -> np.
     -------
     Upper triangular, shape (m + 1, m + 1).
     """
-    m = len(columns)
-    R = np.zeros((0, m + 1))
-    for part in labelled.chunks(m):
-        R = np.linalg.qr(np.concatenate([R, _rows(kernel, part, columns)]), mode="r")
-    return np.concatenate([R, np.zeros((m + 1 - len(R), m + 1))])
+    size = len(columns) + 1
+    R = np.zeros((size, size), order="F")
+    for part in labelled.chunks(size):
+        R = absorb(R, _rows(kernel, part, columns))
+    return R
+
+
+def absorb(R: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Triangle of the QR factorisation of ``rows`` below the triangle ``R``."""
+    size = len(R)
+    for start in range(0, len(rows), _BLOCK * size):
+        block = np.asfortranarray(rows[start : start + _BLOCK * size])
+        R, _, _, info = dtpqrt(0, min(32, size), R, block, overwrite_b=True)
+        if info != 0:
+            raise RuntimeError(f"tpqrt: argument {-info} is wrong")
+    return np.triu(R)
 
 
 def _rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:
