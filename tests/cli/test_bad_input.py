@@ -127,18 +127,22 @@ def test_training_set_without_energies(refused, tmp_path):
     assert "energ" in said
 
 
+NEEDED = {"train": ("--output", "pot.mtp"), "mindist": ()}
+"""Options without which a command is not run at all."""
+
+
 @pytest.mark.parametrize("verb", ["train", "mindist"])
 @pytest.mark.parametrize("ending", ["xyz", "cfg", "extxyz", "db", "traj"])
 def test_empty_file(refused, tmp_path, verb, ending):
     path = tmp_path / f"empty.{ending}"
     path.write_bytes(b"")
-    assert str(path) in refused(verb, path)
+    assert str(path) in refused(verb, path, *NEEDED[verb])
 
 
 @pytest.mark.parametrize("verb", ["train", "mindist"])
 def test_missing_file(refused, tmp_path, verb):
     path = tmp_path / "missing.xyz"
-    assert f"{path}" in refused(verb, path)
+    assert f"{path}" in refused(verb, path, *NEEDED[verb])
 
 
 def test_folder_instead_of_a_file(refused, tmp_path):
