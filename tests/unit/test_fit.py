@@ -13,6 +13,7 @@ import mentor
 import samples
 from mentor.exceptions import InputError, StorageError
 from mentor.fit import fit
+from mentor.fit.least_squares import Problem, State, advance, point
 from mentor.fit.loss import Weights, labelled_set, linearise, loss
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
@@ -66,6 +67,21 @@ def test_a_potential_is_found_again(truth, data):
     assert result.loss.force_rmse <= 1e-5
     falling = [each.loss.value for each in result.history if each.accepted]
     assert all(after <= before for before, after in itertools.pairwise(falling[:10]))
+
+
+def test_a_jacobian_of_outdated_linear_coefficients_is_corrected(truth, data):
+    """J_c of wrong x is a wrong gradient: without correction no damping would lower the loss."""
+    nb = neighbourhoods(data, truth.max_dist, truth.elements)
+    problem = Problem(truth, labelled_set(data, nb, Weights()))
+    noise = 0.04 * np.random.default_rng(1).normal(size=truth.radial_coeffs.size)
+    theta = point(problem, truth.parameters + np.pad(noise, (0, 7))).solved
+    theta[-5:] *= -1.0
+    state = State(point(problem, theta), damping=1e4, optimal=False)
+    before = state.point.loss
+    assert advance(problem, state).point.loss >= before
+    for _ in range(12):
+        state = advance(problem, state)
+    assert state.point.loss <= 0.5 * before
 
 
 @pytest.mark.parametrize("weighting", ["vibrations", "molecules", "structures"])

@@ -85,6 +85,7 @@ def save(path: str | os.PathLike[str], stand: Progress, mark: str) -> None:
         damping=stand.state.damping,
         growth=stand.state.growth,
         accepted=stand.state.accepted,
+        optimal=stand.state.optimal,
         best=stand.best,
         history=json.dumps([asdict(each) for each in stand.history]),
     )
@@ -107,7 +108,8 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
         history = tuple(_iteration(each) for each in json.loads(str(arrays["history"])))
         theta, scales, best = arrays["theta"], arrays["scales"], arrays["best"]
         damping, growth = float(arrays["damping"]), float(arrays["growth"])
-        same, accepted = str(arrays["fingerprint"]) == mark, bool(arrays["accepted"])
+        accepted, optimal = bool(arrays["accepted"]), bool(arrays["optimal"])
+        same = str(arrays["fingerprint"]) == mark
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); leave resume out to begin anew"
@@ -122,7 +124,7 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
             "leave resume out to begin anew"
         )
     here = replace(point(problem, theta), scales=scales)
-    return Progress(State(here, damping, growth, accepted), best, history)
+    return Progress(State(here, damping, growth, accepted, optimal), best, history)
 
 
 def _iteration(fields: dict[str, Any]) -> Iteration:

@@ -14,7 +14,7 @@ The gauge f_μ → Σ_{μ'≤μ} A_{μμ'} f_μ' leaves the energy as it is: its
 and the damped step never moves along them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -123,6 +123,8 @@ class State:
     growth: float = 2.0
     accepted: bool = True
     """Whether the last trial was."""
+    optimal: bool = True
+    """Whether x is the optimal one at ``point``; J_c depends on it."""
 
     @property
     def exhausted(self) -> bool:
@@ -133,7 +135,9 @@ class State:
 def advance(problem: Problem, state: State) -> State:
     """One trial step, damped less or more next time by how well the linearisation foretold it.
 
-    (Damping after Nielsen, IMM-REP-1999-05.)
+    (Damping after Nielsen, IMM-REP-1999-05.) J_c belongs to the x that the step before expected to
+    be optimal. That is good enough as long as steps succeed; after a failure it is corrected, since
+    no damping makes progress along a wrong gradient.
     """
     here = state.point
     theta, expected = here.step(state.damping)
@@ -143,9 +147,14 @@ def advance(problem: Problem, state: State) -> State:
         gain = (here.loss - there.loss) / max(here.loss - expected, np.finfo(float).tiny)
     if gain > 1e-4:
         damping = state.damping * max(0.2, 1.0 - (2.0 * gain - 1.0) ** 3)
-        return State(there, max(damping, SMALLEST_DAMPING))
-    return replace(
-        state, damping=state.damping * state.growth, growth=2.0 * state.growth, accepted=False
+        return State(there, max(damping, SMALLEST_DAMPING), optimal=False)
+    if not state.optimal:
+        here = point(problem, here.solved, here.scales)
+    return State(
+        here,
+        damping=state.damping * state.growth,
+        growth=2.0 * state.growth,
+        accepted=False,
     )
 
 
