@@ -38,7 +38,8 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
     const int64_t force_size = out.forces ? 3 * nb.all_atoms : 0;
     const int64_t site_size = out.site_virials ? 9 * nb.all_atoms : 0;
     const int64_t virial_size = out.virials ? 6 * nb.structures : 0;
-    const int64_t size = force_size + site_size + virial_size;
+    const int64_t row_size = out.row_sums ? model.parameters() * nb.structures : 0;
+    const int64_t size = force_size + site_size + virial_size + row_size;
     Buffer<double> partial;
     if (threads > 1) partial.zeros(size * (threads - 1));
     in_parallel(threads, [&](int thread, int count) {
@@ -48,6 +49,7 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
             if (out.forces) mine.forces = own;
             if (out.site_virials) mine.site_virials = own + force_size;
             if (out.virials) mine.virials = own + force_size + site_size;
+            if (out.row_sums) mine.row_sums = own + force_size + site_size + virial_size;
         }
         Evaluator evaluator(model);
         const int64_t *order = batches.atoms.data(), *cuts = batches.begin.data();
@@ -62,6 +64,7 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
         for (int64_t i = 0; i < force_size; ++i) out.forces[i] += *own++;
         for (int64_t i = 0; i < site_size; ++i) out.site_virials[i] += *own++;
         for (int64_t i = 0; i < virial_size; ++i) out.virials[i] += *own++;
+        for (int64_t i = 0; i < row_size; ++i) out.row_sums[i] += *own++;
     }
 }
 

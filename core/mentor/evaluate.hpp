@@ -28,16 +28,16 @@ class Evaluator {
         for (size_t i = 0; i < model.coeffs.size(); ++i) c[i] = static_cast<real>(model.coeffs[i]);
     }
 
-    /// structure_of[l] is the structure of lane l's atom (used for virials only).
+    /// structure_of[l] is the structure of lane l's atom.
     void operator()(const Neighbourhoods& nb, const int64_t* atoms, int count,
                     const int64_t* structure_of, const Outputs& out) {
         batch_.gather(model_, nb, atoms, count);
         accumulate_moments();
         contract();
         write_energies(out);
-        if (!(out.derivatives() || out.rows)) return;
+        if (!(out.derivatives() || out.needs_rows())) return;
         reverse();
-        if (out.rows) write_rows(out.rows);
+        if (out.needs_rows()) write_rows(structure_of, out);
         if (out.derivatives()) write_forces(nb, structure_of, out);
     }
 
@@ -47,6 +47,7 @@ class Evaluator {
     Batch batch_;
     Buffer<vec> M_, A_, mono_, dmono_, G_, f_, df_, row_;
     Buffer<real> coeffs_;
+    Buffer<double> own_row_;
     vec repulsion_;
 
     void accumulate_moments() {
@@ -159,22 +160,26 @@ class Evaluator {
 
     /// dV/dc[z_j, mu, k] = sum_j Q_k(r_j) sum_i A[mu, i] mono_i; dV/dxi0 = 1; dV/dxi_alpha =
     /// B_alpha.
-    void write_rows(double* rows) {
+    void write_rows(const int64_t* structure_of, const Outputs& out) {
         const int C = model_.species(), n = model_.scalars();
         const size_t m = model_.parameters();
+        double* own = out.rows ? nullptr : own_row_.reserve(m);
         vec* row = row_.zeros(model_.radial_block());
         for (int z = 0; z < C; ++z)
             for (int j = batch_.begin[z]; j < batch_.begin[z + 1]; ++j)
                 add_radial_row(batch_.neighbour(j), row + z * K_ * R_);
         const int first = batch_.species * model_.radial_block();
         for (int l = 0; l < batch_.atoms; ++l) {
-            double* out = rows + batch_.atom[l] * m;
-            for (size_t i = 0; i < m; ++i) out[i] = 0;
+            double* b = out.rows ? out.rows + batch_.atom[l] * m : own;
+            for (size_t i = 0; i < m; ++i) b[i] = 0;
             for (int i = 0; i < model_.radial_block(); ++i)
-                out[first + i] = row[i][l] * model_.data.scaling;
-            out += model_.radial_parameters();
-            out[batch_.species] = 1.0;
-            for (int a = 0; a < n; ++a) out[C + a] = M_.data()[model_.scalar_slots[a]][l];
+                b[first + i] = row[i][l] * model_.data.scaling;
+            double* linear = b + model_.radial_parameters();
+            linear[batch_.species] = 1.0;
+            for (int a = 0; a < n; ++a) linear[C + a] = M_.data()[model_.scalar_slots[a]][l];
+            if (out.row_sums)
+                for (size_t i = 0; i < m; ++i) out.row_sums[structure_of[l] * m + i] += b[i];
+            if (out.grades) out.grades[batch_.atom[l]] = out.active_set->grade(b);
         }
     }
 

@@ -1,12 +1,13 @@
 // Where results go: plain arrays owned by the caller. Null pointers cost nothing.
 #pragma once
 
+#include "grade.hpp"
 #include "model.hpp"
 #include "neighbourhoods.hpp"
 
 namespace mentor {
 
-/// Results of evaluate. Forces and virials are sums and must be zero on entry.
+/// Results of evaluate. Forces, virials and row_sums are sums and must be zero on entry.
 struct Outputs {
     double* site_energies = nullptr;  // [atoms] eV
     double* forces = nullptr;         // [all_atoms][3] eV/Å
@@ -14,8 +15,12 @@ struct Outputs {
     double* site_virials = nullptr;   // [all_atoms][9] eV, -r_ij (x) dV_i/dr_ij of atom j
     double* basis = nullptr;          // [atoms][scalars] B_alpha
     double* rows = nullptr;           // [atoms][parameters] dV_i/dtheta
+    double* row_sums = nullptr;       // [structures][parameters] dE/dtheta, zero on entry
+    double* grades = nullptr;         // [atoms] extrapolation grades by active_set
+    const ActiveSetInverse* active_set = nullptr;
 
     bool derivatives() const { return forces || virials || site_virials; }
+    bool needs_rows() const { return rows || row_sums || grades; }
 };
 
 /// Results of jacobian, all zero on entry; m = parameters.
