@@ -11,6 +11,7 @@
 
 #include "dispatch.hpp"
 #include "mentor/neighbour_list.hpp"
+#include "mentor/potential_file.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -181,10 +182,40 @@ nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
 }
 
 mentor::RadialBasis radial_basis(const std::string& name) {
-    if (name == "RBChebyshev") return mentor::RadialBasis::RBChebyshev;
-    if (name == "RBChebyshev_repuls") return mentor::RadialBasis::RBChebyshev_repuls;
-    if (name == "BChebyshev") return mentor::RadialBasis::BChebyshev;
+    mentor::RadialBasis basis;
+    if (mentor::radial_basis_named(name, basis)) return basis;
     throw std::invalid_argument("radial_basis_type '" + name + "' is not known");
+}
+
+nb::dict read_potential_file(const std::string& path) {
+    auto file = mentor::read_potential_file(path);
+    auto& data = file.data;
+    const size_t C = data.species_count, K = data.radial_funcs_count, R = data.radial_basis_size;
+    const size_t m = C * C * K * R + C + data.moment_coeffs.size();
+    const size_t scalars = data.moment_coeffs.size();
+    const auto rows = [](const std::vector<std::array<int, 4>>& rows) {
+        std::vector<int> flat;
+        for (const auto& row : rows) flat.insert(flat.end(), row.begin(), row.end());
+        return to_numpy(std::move(flat), {rows.size(), 4});
+    };
+    nb::dict fields;
+    fields["radial_basis_type"] = mentor::radial_basis_name(data.radial_basis_type);
+    fields["scaling"] = data.scaling;
+    fields["min_dist"] = data.min_dist;
+    fields["max_dist"] = data.max_dist;
+    fields["species_count"] = data.species_count;
+    fields["alpha_moments_count"] = data.alpha_moments_count;
+    fields["radial_coeffs"] = to_numpy(std::move(data.radial_coeffs), {C, C, K, R});
+    fields["species_coeffs"] = to_numpy(std::move(data.species_coeffs), {C});
+    fields["moment_coeffs"] = to_numpy(std::move(data.moment_coeffs), {scalars});
+    fields["alpha_index_basic"] = rows(data.alpha_index_basic);
+    fields["alpha_index_times"] = rows(data.alpha_index_times);
+    fields["alpha_moment_mapping"] = to_numpy(std::move(data.alpha_moment_mapping), {scalars});
+    fields["elements"] = nb::cast(file.elements);
+    fields["per_structure"] = file.per_structure;
+    fields["inverse"] = file.has_active_set ? nb::cast(to_numpy(std::move(file.inverse), {m, m}))
+                                            : nb::object(nb::none());
+    return fields;
 }
 
 }  // namespace
@@ -199,6 +230,7 @@ NB_MODULE(_core, module) {
     });
     module.def("neighbour_list", &neighbour_list, "positions"_a.noconvert(), "cells"_a.noconvert(),
                "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a);
+    module.def("read_potential_file", &read_potential_file, "path"_a);
     nb::class_<NeighbourArrays>(module, "NeighbourArrays")
         .def(nb::init<Array<const int32_t, nb::ndim<1>>, Array<const int64_t, nb::ndim<1>>,
                       Array<const int64_t, nb::ndim<1>>, Array<const int32_t, nb::ndim<1>>,
