@@ -126,8 +126,8 @@ void PairMTP::map_types(const std::string& path, const std::vector<std::string>&
             if (element != "NULL" && std::find(names.begin(), names.end(), element) == names.end())
                 names.push_back(element);
     if (static_cast<int>(names.size()) > model_->species())
-        fail(path + " has " + std::to_string(model_->species()) + " species, but pair_coeff names " +
-             std::to_string(names.size()) + " elements");
+        fail(path + " has " + std::to_string(model_->species()) +
+             " species, but pair_coeff names " + std::to_string(names.size()) + " elements");
     if (names_in_file.empty() && comm->me == 0)
         error->warning(FLERR, "pair_style " + name_ + ": " + path +
                                   " does not name its elements; its types are taken to be " +
@@ -194,8 +194,8 @@ void PairMTP::evaluate(double* grades, double* row_sums, const ActiveSetInverse*
         site_virials_.assign(9 * static_cast<size_t>(all), 0.0);
         results.site_virials = site_virials_.data();
     }
-    const Atoms atoms{list->inum, list->ilist,   list->numneigh, list->firstneigh,
-                      atom->x[0], types_.data(), all};
+    const Atoms atoms{list->inum,    list->ilist, list->numneigh, list->firstneigh, atom->x[0],
+                      types_.data(), all};
     try {
         sweep_(*model_, mixed_, atoms, results, comm->nthreads);
     } catch (const std::bad_alloc&) {

@@ -1,4 +1,5 @@
-// Evaluates the atoms of one process, a chunk at a time, so that the memory does not grow with them.
+// Evaluates the atoms of one process, a chunk at a time, so that the memory does not grow with
+// them.
 #pragma once
 
 #include <array>
