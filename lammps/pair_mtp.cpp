@@ -68,8 +68,12 @@ void PairMTP::fail_if_any(const std::string& sentence) const {
     fail(text);
 }
 
-void PairMTP::settings(int count, char** words) {
+void PairMTP::reset_settings() {
     mixed_ = false;
+}
+
+void PairMTP::settings(int count, char** words) {
+    reset_settings();
     for (int i = 0; i < count;) {
         const int used = setting(count - i, words + i);
         if (used == 0) fail("'" + std::string(words[i]) + "' is not one of its settings");

@@ -29,6 +29,7 @@ class PairMTP : public LAMMPS_NS::Pair {
     std::unique_ptr<const Model> model_;
     std::vector<std::string> elements_;  // of LAMMPS' types 1, 2, ...; "NULL" where not ours
 
+    virtual void reset_settings();
     /// Number of words of the setting at words[0]; 0: no such setting.
     virtual int setting(int count, char** words);
     /// Take over what only some styles need of the file.

@@ -1,6 +1,6 @@
 // What LAMMPS calls when it loads this library: registers the pair styles.
 #include "lammps.h"
-#include "pair_mtp.hpp"
+#include "pair_mtp_extrapolation.hpp"
 
 namespace {
 
@@ -13,20 +13,23 @@ struct Plugin {
 using Register = void (*)(Plugin*, void*);
 
 template <class Style>
-void* create(void* lmp) {
-    return static_cast<LAMMPS_NS::Pair*>(new Style(static_cast<LAMMPS_NS::LAMMPS*>(lmp)));
+void add(const char* name, void* lmp, void* handle, void* registration) {
+    Plugin plugin{static_cast<LAMMPS_NS::LAMMPS*>(lmp)->version,
+                  "pair",
+                  name,
+                  "Moment Tensor Potentials of mentor",
+                  "the mentor developers",
+                  [](void* instance) -> void* {
+                      return static_cast<LAMMPS_NS::Pair*>(
+                          new Style(static_cast<LAMMPS_NS::LAMMPS*>(instance)));
+                  },
+                  handle};
+    reinterpret_cast<Register>(registration)(&plugin, lmp);
 }
 
 }  // namespace
 
 extern "C" void lammpsplugin_init(void* lmp, void* handle, void* registration) {
-    Plugin plugin{static_cast<LAMMPS_NS::LAMMPS*>(lmp)->version,
-                  "pair",
-                  "mtp",
-                  "Moment Tensor Potentials of mentor",
-                  "the mentor developers",
-                  create<mentor::lammps::PairMTP>,
-                  handle};
-    const auto add = reinterpret_cast<Register>(registration);
-    add(&plugin, lmp);
+    add<mentor::lammps::PairMTP>("mtp", lmp, handle, registration);
+    add<mentor::lammps::PairMTPExtrapolation>("mtp/extrapolation", lmp, handle, registration);
 }
