@@ -19,7 +19,7 @@ class PairMTP : public LAMMPS_NS::Pair {
     void settings(int count, char** words) override;
     void coeff(int count, char** words) override;
     void init_style() override;
-    double init_one(int i, int j) override;
+    double init_one(int, int) override;
     void compute(int eflag, int vflag) override;
     double compute_atomic_energy(int i, LAMMPS_NS::NeighList* neighbours) override;
     double memory_usage() override;

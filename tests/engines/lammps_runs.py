@@ -33,6 +33,7 @@ class Job:
     setup: str = ""
     columns: str = ""
     run: str = ""
+    after: str = ""
 
 
 @dataclass
@@ -125,6 +126,7 @@ def whole_input(job: Job, folder: Path) -> str:
             'print "$(pe:%.17g) $(vol:%.17g) '
             + " ".join(f"$(c_p[{i}]:%.17g)" for i in range(1, 7))
             + '" file totals',
+            job.after,
         ]
     )
 
