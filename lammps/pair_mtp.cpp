@@ -140,6 +140,9 @@ void PairMTP::map_types(const std::string& path, const std::vector<std::string>&
     type_of_.assign(types + 1, -1);
     for (int t = 1; t <= types; ++t) {
         const std::string& element = elements_[t - 1];
+        if (element == "NULL" && force->pair == this)
+            fail("NULL for atom type " + std::to_string(t) +
+                 " needs pair_style hybrid or hybrid/overlay");
         if (element == "NULL") continue;
         const auto found = std::find(names.begin(), names.end(), element);
         if (found == names.end())
@@ -168,10 +171,7 @@ void PairMTP::init_style() {
     neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
-double PairMTP::init_one(int i, int j) {
-    if (setflag[i][j] == 0)
-        fail("atom types " + std::to_string(i) + " and " + std::to_string(j) +
-             " have no elements; NULL needs pair_style hybrid or hybrid/overlay");
+double PairMTP::init_one(int, int) {
     return model_->data.max_dist;
 }
 

@@ -174,7 +174,8 @@ def test_atoms_that_fly_apart_stop_the_run(taught, tmp_path):
     """Positions that are not finite have no grade, but they must not pass for safe."""
     taught.save(tmp_path / "pot.almtp")
     job = hot("mtp/extrapolation break 10 every 1")
-    blow = "neigh_modify every 100 delay 100 check no\nvariable nan equal 1e308*10\nfix a all addforce v_nan 0 0"
+    blow = "neigh_modify every 100 delay 100 check no\nvariable infinity equal 1e308*10\n"
+    blow += "fix a all addforce v_infinity 0 0"
     text = whole_input(replace(job, setup=job.setup + "\n" + blow, run="run 10"), tmp_path)
     assert "grade inf at step" in failure(tmp_path, text)
 
