@@ -227,6 +227,13 @@ class Planner {
         return found;
     }
 
+    /// Whether a tensor is coupled with itself to an odd degree, as in a vector product.
+    static bool vanishes(const Way& way) {
+        for (const auto& [one, two, L] : way.pairs)
+            if (one == two && L % 2) return true;
+        return false;
+    }
+
     /// Take the cheapest independent invariants of `content`.
     void choose(const Content& content) {
         std::vector<Way> best;
@@ -238,10 +245,10 @@ class Planner {
             std::vector<Way> kept;
             int64_t total = 0;
             for (Way& way : ways) {
+                if (vanishes(way)) continue;
                 std::vector<double> values = value(way);
                 values.resize(std::min<size_t>(values.size(), ways.size() + 24));
-                if (*std::max_element(values.begin(), values.end()) == 0 || !space.add(values))
-                    continue;
+                if (!space.add(std::move(values))) continue;
                 total += cost(way);
                 kept.push_back(std::move(way));
             }
