@@ -24,7 +24,7 @@ class Evaluator {
         batch_.gather(model, nb, atoms, count);
         radial_.prepare(model, batch_, out.needs_rows());
         accumulate_moments(model);
-        forward<real>(*model.program, S_.data());
+        forward<real>(*model.program, S_.data(), products_.reserve(model.program->most_products));
         if (out.needs_basis()) invariants(model);
         if (out.site_energies || out.derivatives() || out.needs_rows()) differentiate(model, out);
         if (out.basis) write_basis(model, out.basis);
@@ -42,6 +42,7 @@ class Evaluator {
     Buffer<vec> S_, R_;            // slots of the program and the derivatives of V by them
     Buffer<vec> w_, I_, row_, P_;  // angular functions, invariants, radial row, P_mu(u_j)
     Buffer<vec> g_;                // [neighbour][3]
+    Buffer<vec> products_;
     Buffer<double> own_row_, scalars_;
 
     void accumulate_moments(const Model& model) {
@@ -98,7 +99,7 @@ class Evaluator {
         if (!(out.derivatives() || out.needs_rows())) return;
         for (const Partner& p : program.linear)
             R[p.slot] += static_cast<real>(model.zeta[p.invariant]);
-        backward<real>(program, S, R);
+        backward<real>(program, S, R, products_.data());
     }
 
     /// B_alpha = sum_b W[alpha, b] I_b of one lane.

@@ -39,6 +39,9 @@ struct Block {
         for (int i = 0; i < vecs; ++i) product.v[i] = a * x.v[i];
         return product;
     }
+    friend Block operator*(const Block& x, double a) { return a * x; }
+    friend Block operator+(Block x, const Block& y) { return x += y; }
+    friend Block operator-(Block x, const Block& y) { return x += -1.0 * y; }
 };
 
 class Differentiator {
@@ -57,6 +60,9 @@ class Differentiator {
         dA_.reserve(program_.slot_count);
         D_.reserve(static_cast<size_t>(program_.moment_count) * stride_);
         dg_.reserve(static_cast<size_t>(3) * stride_);
+        products_.reserve(program_.most_products);
+        dproducts_.reserve(program_.most_products);
+        dright_.reserve(program_.most_products);
     }
 
     int columns() const { return model_.radial_parameters() + C_ + program_.size(); }
@@ -97,8 +103,8 @@ class Differentiator {
     const Program& program_;
     int C_, K_, R_, stride_, size_ = 0;
     Buffer<Pair> pairs_;
-    Buffer<double> Q_, dQ_, f_, df_, w_, dw_, N_, S_, A_, D_, dg_, T_;
-    Buffer<Block> dS_, dA_;
+    Buffer<double> Q_, dQ_, f_, df_, w_, dw_, N_, S_, A_, D_, dg_, T_, products_;
+    Buffer<Block> dS_, dA_, dproducts_, dright_;
 
     /// Radial and angular functions and their gradients (1/r)(1 - u u^T) dw/du of all neighbours.
     void gather(const Neighbourhoods& nb, int64_t i) {
@@ -181,10 +187,10 @@ class Differentiator {
                 for (int i = 0; i < L; ++i) out[i] += Q * w[i];
             }
         }
-        forward<double>(program_, S);
+        forward<double>(program_, S, products_.data());
         last_layer<double>(model_, S, A);
         for (const Partner& p : program_.linear) A[p.slot] += model_.zeta[p.invariant];
-        backward<double>(program_, S, A);
+        backward<double>(program_, S, A, products_.data());
     }
 
     void energy_row(double* energy, int type) {
@@ -256,14 +262,13 @@ class Differentiator {
     void forward_tangent() {
         const double* S = S_.data();
         Block* dS = dS_.data();
-        apply<double>(program_.tensors, dS);
-        for (const Outer& o : program_.outers) {
-            Block* target = dS + o.target;
-            for (int a = o.left; a < o.left + o.n_left; ++a)
-                for (int b = o.right; b < o.right + o.n_right; ++b, ++target) {
-                    *target = S[b] * dS[a];
-                    *target += S[a] * dS[b];
-                }
+        apply<double>(program_.tensors, dS, dS);
+        for (const Coupling& c : program_.couplings) {
+            Block *sum = c.is_product() ? dS + c.target : dproducts_.data(), *part = dright_.data();
+            multiply(dS + c.left, c.n_left, S + c.right, c.n_right, sum);
+            multiply(S + c.left, c.n_left, dS + c.right, c.n_right, part);
+            for (int p = 0; p < c.products(); ++p) sum[p] += part[p];
+            if (!c.is_product()) apply<double>(program_.combine, c.begin, c.end, sum, dS);
         }
         for (const Target& t : program_.targets) {
             Block total{};
@@ -274,7 +279,6 @@ class Differentiator {
             }
             dS[t.target] = total;
         }
-        apply<double>(program_.couplings, dS);
     }
 
     /// As backward(), for changes dA of A, and where `tangent` of S by dS.
@@ -291,18 +295,28 @@ class Differentiator {
                 dA[right] += factor * A[from] * dS[left];
             }
         };
-        apply<double>(program_.couplings_back, dA);
         for (auto t = program_.targets.rbegin(); t != program_.targets.rend(); ++t)
             for (int p = t->begin; p < t->end; ++p) {
                 const Product& x = program_.products[p];
                 add(t->target, x.factor, x.left, x.right);
             }
-        for (const Outer& o : program_.outers) {
-            int from = o.target;
-            for (int a = o.left; a < o.left + o.n_left; ++a)
-                for (int b = o.right; b < o.right + o.n_right; ++b) add(from++, 1, a, b);
+        for (const Coupling& c : program_.couplings) {
+            const Block* d_p = dA + c.target;
+            const double* d_A = A + c.target;
+            if (!c.is_product()) {
+                const int end = c.back_begin + c.products();
+                apply<double>(program_.spread, c.back_begin, end, dA, dproducts_.data());
+                apply<double>(program_.spread, c.back_begin, end, A, products_.data());
+                d_p = dproducts_.data(), d_A = products_.data();
+            }
+            pull_left(d_p, c.n_left, S + c.right, c.n_right, dA + c.left);
+            pull_right(d_p, S + c.left, c.n_left, c.n_right, dA + c.right);
+            if constexpr (tangent) {
+                pull_left(d_A, c.n_left, dS + c.right, c.n_right, dA + c.left);
+                pull_right(d_A, dS + c.left, c.n_left, c.n_right, dA + c.right);
+            }
         }
-        apply<double>(program_.tensors_back, dA);
+        apply<double>(program_.tensors_back, dA, dA);
     }
 
     /// Rows of forces and virial from neighbour n of atom i.
@@ -348,7 +362,7 @@ class Differentiator {
                 for (int d = 0; d < 3; ++d)
                     T[3 * (model_.reduced_begin[mu] + i) + d] =
                         df[mu] * j.u[d] * w[i] + f[mu] * dw[3 * i + d];
-        multiply(T, reduced);
+        combine_directions(T, reduced);
         for (int mu = 0; mu < K_; ++mu) {
             const double* A = A_.data() + model_.reduced_begin[mu];
             double G = 0, dG[3] = {0, 0, 0};
@@ -366,7 +380,7 @@ class Differentiator {
     }
 
     /// dg = T^T D, (3, reduced) x (reduced, directions).
-    void multiply(const double* T, int reduced) {
+    void combine_directions(const double* T, int reduced) {
         for (int column = 0; column < stride_; column += Block::size) {
             vec total[3][Block::vecs] = {};
             const double* D = D_.data() + column;

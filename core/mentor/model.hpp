@@ -35,24 +35,6 @@ struct PotentialData {
 /// Whether a model runs the plan of its basis or, as an independent check, the schedule itself.
 enum class Contraction { plan, schedule };
 
-/// Numbers in double and, for mixed precision, in single precision.
-struct Numbers {
-    std::vector<double> doubles;
-    std::vector<float> singles;
-
-    Numbers() = default;
-    explicit Numbers(std::vector<double> values)
-        : doubles(std::move(values)), singles(doubles.begin(), doubles.end()) {}
-
-    template <class Real>
-    const Real* data() const {
-        if constexpr (std::is_same_v<Real, double>)
-            return doubles.data();
-        else
-            return singles.data();
-    }
-};
-
 struct Model {
     PotentialData data;
     std::shared_ptr<const Program> program;

@@ -21,7 +21,7 @@
 
 #include "harmonics.hpp"
 #include "least_squares.hpp"
-#include "program.hpp"
+#include "products.hpp"
 #include "schedule.hpp"
 
 namespace mentor {
@@ -35,7 +35,10 @@ class Planner {
         Program plain = schedule_.program();
         if (!contents_of_scalars()) return plain;
         sample();
-        for (const Content& content : needed_) choose(content);
+        for (int pass = 0; pass < passes; ++pass)
+            for (const Content& content : needed_) choose(content);
+        for (const auto& [content, ways] : chosen_)
+            ways_.insert(ways_.end(), ways.begin(), ways.end());
         if (!solve(plain)) return plain;
         return program();
     }
@@ -51,16 +54,19 @@ class Planner {
         int degree = 0;
     };
 
+    static constexpr int passes = 4;  // through all contents, each choice knowing the others
+
     const Schedule& schedule_;
     std::vector<Content> scalar_contents_;
     std::set<Content> needed_;
     int samples_ = 0;
     std::map<Factor, Columns> harmonics_;  // values [2l + 1][samples]
     std::map<Pair, Columns> tensors_;
-    std::set<Pair> chosen_pairs_;
-    std::set<std::pair<Factor, Factor>> chosen_products_;
+    std::map<Content, std::vector<Way>> chosen_;
+    std::map<Pair, int> uses_;  // of a tensor by chosen invariants
+    std::map<std::pair<Factor, Factor>, int> product_uses_;
     std::vector<Way> ways_;
-    std::vector<std::vector<Term<double>>> scalars_;
+    std::vector<std::vector<Term>> scalars_;
     Columns moments_;  // random ones, [moment][sample]
 
     // ---- contents
@@ -144,10 +150,10 @@ class Planner {
         return values;
     }
 
-    static const std::vector<CouplingTerm>& coupling_terms(int l1, int l2, int L) {
-        static thread_local std::map<std::array<int, 3>, std::vector<CouplingTerm>> known;
+    static const std::vector<std::vector<Term>>& sums_of(int l1, int l2, int L) {
+        static thread_local std::map<std::array<int, 3>, std::vector<std::vector<Term>>> known;
         auto [place, fresh] = known.try_emplace({l1, l2, L});
-        if (fresh) place->second = coupling(l1, l2, L);
+        if (fresh) place->second = coupled_sums(l1, l2, L);
         return place->second;
     }
 
@@ -156,10 +162,17 @@ class Planner {
         if (!values.empty()) return values;
         const auto& [one, two, L] = pair;
         const Columns &left = harmonics(one), &right = harmonics(two);
+        const int n_left = 2 * one.second + 1, n_right = 2 * two.second + 1;
+        std::vector<double> u(n_left), v(n_right), products(n_left * n_right);
         values.assign(2 * L + 1, std::vector<double>(samples_, 0.0));
-        for (const auto& term : coupling_terms(one.second, two.second, L))
-            for (int s = 0; s < samples_; ++s)
-                values[term.target][s] += term.factor * left[term.left][s] * right[term.right][s];
+        for (int s = 0; s < samples_; ++s) {
+            for (int a = 0; a < n_left; ++a) u[a] = left[a][s];
+            for (int b = 0; b < n_right; ++b) v[b] = right[b][s];
+            multiply(u.data(), n_left, v.data(), n_right, products.data());
+            for (int component = 0; component <= 2 * L; ++component)
+                for (const auto& term : sums_of(one.second, two.second, L)[component])
+                    values[component][s] += term.factor * products[term.source];
+        }
         return values;
     }
 
@@ -182,12 +195,17 @@ class Planner {
     }
 
     int64_t cost(const Pair& pair) const {
-        if (chosen_pairs_.count(pair)) return 0;
+        const auto used = [](const auto& uses, const auto& key) {
+            const auto found = uses.find(key);
+            return found != uses.end() && found->second > 0;
+        };
+        if (used(uses_, pair)) return 0;
         const auto& [one, two, L] = pair;
         if (one.second == 0 || two.second == 0) return 3 * (2 * L + 1);
         const int64_t products = (2 * one.second + 1) * (2 * two.second + 1);
-        const int64_t terms = coupling_terms(one.second, two.second, L).size();
-        return 2 * terms + (chosen_products_.count({one, two}) ? 0 : 3 * products);
+        int64_t terms = 0;
+        for (const auto& sum : sums_of(one.second, two.second, L)) terms += sum.size();
+        return 2 * terms + (used(product_uses_, std::make_pair(one, two)) ? 0 : 3 * products);
     }
     int64_t cost(const Way& way) const {
         int64_t sum = 2 * (2 * way.degree + 1);
@@ -234,8 +252,9 @@ class Planner {
         return false;
     }
 
-    /// Take the cheapest independent invariants of `content`.
+    /// Take the cheapest independent invariants of `content`, in place of those it had.
     void choose(const Content& content) {
+        count_uses(chosen_[content], -1);
         std::vector<Way> best;
         int64_t least = -1;
         for (auto& ways : possibilities(content)) {
@@ -256,13 +275,16 @@ class Planner {
             least = total;
             best = std::move(kept);
         }
-        for (Way& way : best) {
+        count_uses(best, 1);
+        chosen_[content] = std::move(best);
+    }
+
+    void count_uses(const std::vector<Way>& ways, int change) {
+        for (const Way& way : ways)
             for (const Pair& pair : way.pairs) {
-                chosen_pairs_.insert(pair);
-                chosen_products_.insert({std::get<0>(pair), std::get<1>(pair)});
+                uses_[pair] += change;
+                product_uses_[{std::get<0>(pair), std::get<1>(pair)}] += change;
             }
-            ways_.push_back(std::move(way));
-        }
     }
 
     // ---- coefficients
@@ -299,7 +321,8 @@ class Planner {
         std::copy(moments_.begin(), moments_.end(), S.begin());
         for (const auto& row : plain.tensors.rows)
             for (int t = row.begin; t < row.end; ++t) {
-                const auto& [source, factor] = plain.tensors.terms[t];
+                const int source = plain.tensors.sources[t];
+                const double factor = plain.tensors.factors.doubles[t];
                 for (int s = 0; s < samples_; ++s) S[row.target][s] += factor * S[source][s];
             }
         for (const Target& target : plain.targets)
@@ -331,24 +354,26 @@ class Planner {
         }
         int slot = plan.moment_count;
         std::map<Factor, int> harmonic_slot;
+        std::vector<Sum> tensors;
         for (const Factor& factor : factors) {
             harmonic_slot[factor] = slot;
             for (int place = 0; place <= 2 * factor.second; ++place) {
-                std::vector<Term<double>> sum;
+                Sum sum{slot++, {}};
                 for (const auto& [index, coefficient] : harmonic(factor.second, place))
-                    sum.push_back({schedule_.reduced_begin[factor.first] + index, coefficient});
-                plan.tensors.add(slot++, sum);
+                    sum.terms.push_back(
+                        {schedule_.reduced_begin[factor.first] + index, coefficient});
+                tensors.push_back(std::move(sum));
             }
         }
-        plan.product_begin = slot;
+        plan.tensors.add(std::move(tensors));
+        plan.pair_begin = slot;
         std::map<Pair, int> pair_slot;
         for (const Pair& pair : pairs) {
             pair_slot[pair] = slot;
             slot += 2 * std::get<2>(pair) + 1;
         }
-        plan.coupled_begin = slot;
-        couple(plan, pairs, harmonic_slot, pair_slot, slot);
-        plan.coupled_end = plan.slot_count = slot;
+        plan.slot_count = slot;
+        couple(plan, pairs, harmonic_slot, pair_slot);
         std::vector<int> number(ways_.size(), -1);
         for (size_t w = 0; w < ways_.size(); ++w) {
             if (!used[w]) continue;
@@ -368,30 +393,29 @@ class Planner {
         return plan;
     }
 
-    /// Products of the components of each pair, and the forms that make its tensors of them.
+    /// The couplings of each two harmonics, to all degrees wanted.
     static void couple(Program& plan, const std::set<Pair>& pairs,
                        const std::map<Factor, int>& harmonic_slot,
-                       const std::map<Pair, int>& pair_slot, int& slot) {
-        std::map<std::pair<Factor, Factor>, int> product_slot;
-        for (const Pair& pair : pairs) {
-            const auto& [one, two, L] = pair;
-            const int left = harmonic_slot.at(one), right = harmonic_slot.at(two);
-            const int n_left = 2 * one.second + 1, n_right = 2 * two.second + 1;
-            if (n_left == 1 || n_right == 1) {
-                plan.outers.push_back({left, n_left, right, n_right, pair_slot.at(pair)});
-                continue;
+                       const std::map<Pair, int>& pair_slot) {
+        for (auto pair = pairs.begin(); pair != pairs.end();) {
+            const auto [one, two, first_L] = *pair;
+            Coupling all{harmonic_slot.at(one), 2 * one.second + 1,  harmonic_slot.at(two),
+                         2 * two.second + 1,    pair_slot.at(*pair), plan.combine.size(),
+                         plan.combine.size(),   plan.spread.size()};
+            std::vector<Sum> rows;
+            for (; pair != pairs.end() && std::get<0>(*pair) == one && std::get<1>(*pair) == two;
+                 ++pair) {
+                if (all.is_product()) continue;
+                const int L = std::get<2>(*pair);
+                const auto& sums = sums_of(one.second, two.second, L);
+                for (int component = 0; component <= 2 * L; ++component)
+                    rows.push_back({pair_slot.at(*pair) + component, sums[component]});
             }
-            auto [place, fresh] = product_slot.try_emplace({one, two}, slot);
-            if (fresh) {
-                plan.outers.push_back({left, n_left, right, n_right, slot});
-                slot += n_left * n_right;
-            }
-            std::vector<std::vector<Term<double>>> sums(2 * L + 1);
-            for (const auto& term : coupling_terms(one.second, two.second, L))
-                sums[term.target].push_back(
-                    {place->second + term.left * n_right + term.right, term.factor});
-            for (int component = 0; component <= 2 * L; ++component)
-                plan.couplings.add(pair_slot.at(pair) + component, sums[component]);
+            plan.combine.add(std::move(rows));
+            all.end = plan.combine.size();
+            if (!all.is_product())
+                plan.combine.transpose(all.begin, all.end, all.products(), plan.spread);
+            plan.couplings.push_back(all);
         }
     }
 };

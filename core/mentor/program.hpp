@@ -17,53 +17,86 @@
 
 namespace mentor {
 
-template <class Real>
-struct Term {
-    int source;
-    Real factor;
+/// Numbers in double and, for mixed precision, in single precision.
+struct Numbers {
+    std::vector<double> doubles;
+    std::vector<float> singles;
+
+    Numbers() = default;
+    explicit Numbers(std::vector<double> values)
+        : doubles(std::move(values)), singles(doubles.begin(), doubles.end()) {}
+
+    void push_back(double x) {
+        doubles.push_back(x);
+        singles.push_back(static_cast<float>(x));
+    }
+    template <class Real>
+    const Real* data() const {
+        if constexpr (std::is_same_v<Real, double>)
+            return doubles.data();
+        else
+            return singles.data();
+    }
 };
 
-/// S[target] = sum of factor * S[source] over the terms of each row.
+struct Term {
+    int source;
+    double factor;
+};
+struct Sum {
+    int target;
+    std::vector<Term> terms;
+};
+
+/// S[target] = sum of factor * S[source] over the terms of each row, packed for speed.
 struct Forms {
     struct Row {
         int target, begin, end;
     };
     std::vector<Row> rows;
-    std::vector<Term<double>> terms;
-    std::vector<Term<float>> single_terms;  // the same, for mixed precision
+    std::vector<int> sources;
+    Numbers factors;
 
-    template <class Real>
-    const Term<Real>* program() const {
-        if constexpr (std::is_same_v<Real, double>)
-            return terms.data();
-        else
-            return single_terms.data();
-    }
+    int size() const { return static_cast<int>(rows.size()); }
+    int64_t terms() const { return static_cast<int64_t>(sources.size()); }
 
-    void add(int target, const std::vector<Term<double>>& sum) {
-        const int begin = static_cast<int>(terms.size());
-        for (const auto& term : sum) {
-            terms.push_back(term);
-            single_terms.push_back({term.source, static_cast<float>(term.factor)});
+    /// Adds rows, the shortest first, so that a processor foresees where each ends.
+    void add(std::vector<Sum> sums) {
+        std::stable_sort(sums.begin(), sums.end(), [](const Sum& a, const Sum& b) {
+            return a.terms.size() < b.terms.size();
+        });
+        for (const Sum& sum : sums) {
+            const int begin = static_cast<int>(sources.size());
+            for (const Term& term : sum.terms) {
+                sources.push_back(term.source);
+                factors.push_back(term.factor);
+            }
+            rows.push_back({sum.target, begin, static_cast<int>(sources.size())});
         }
-        rows.push_back({target, begin, static_cast<int>(terms.size())});
     }
 
-    /// The forms that carry derivatives from targets back to the sources first : last.
-    Forms transposed(int first, int last) const {
-        std::vector<std::vector<Term<double>>> sums(last - first);
-        for (const Row& row : rows)
-            for (int t = row.begin; t < row.end; ++t)
-                sums[terms[t].source - first].push_back({row.target, terms[t].factor});
-        Forms result;
-        for (int source = first; source < last; ++source) result.add(source, sums[source - first]);
-        return result;
+    /// Adds to `result` the rows that carry derivatives from rows begin : end back to the sources
+    /// 0 : sources.
+    void transpose(int begin, int end, int source_count, Forms& result) const {
+        std::vector<Sum> sums(source_count);
+        for (int source = 0; source < source_count; ++source) sums[source].target = source;
+        for (int row = begin; row < end; ++row)
+            for (int t = rows[row].begin; t < rows[row].end; ++t)
+                sums[sources[t]].terms.push_back({rows[row].target, factors.doubles[t]});
+        result.add(std::move(sums));
     }
 };
 
-/// S[target + a * n_right + b] = S[left + a] * S[right + b].
-struct Outer {
-    int left, n_left, right, n_right, target;
+/// Tensors bilinear in the harmonics left : left + n_left and right : right + n_right.
+///
+/// Where one of them is a scalar, the tensor is their product and stands at `target`. Otherwise the
+/// products of components (products.hpp) are combined by `combine` rows begin : end; derivatives go
+/// back by as many rows of `spread` as there are products, from back_begin on.
+struct Coupling {
+    int left, n_left, right, n_right, target, begin, end, back_begin;
+
+    bool is_product() const { return n_left == 1 || n_right == 1; }
+    int products() const { return n_left * n_right; }
 };
 
 /// S[target] = sum over its products of factor * S[left] * S[right]; only in schedules.
@@ -91,21 +124,22 @@ struct Partner {
 
 struct Program {
     int moment_count = 0;  // slots 0 : moment_count
-    int product_begin =
-        0;  // of the slots from here on, derivatives are assigned before they are read
+    int pair_begin = 0;    // coupled tensors, each of which is a segment; none in a schedule
     int slot_count = 0;
-    Forms tensors, tensors_back, couplings, couplings_back;
-    std::vector<Outer> outers;
+    Forms tensors, tensors_back;
+    std::vector<Coupling> couplings;
+    Forms combine, spread;
+    int most_products = 0;  // of one coupling
     std::vector<Target> targets;
     std::vector<Product> products;
     std::vector<Invariant> invariants;
-    std::vector<std::vector<Term<double>>> scalars;  // W: B_alpha as a sum of invariants
-    int coupled_begin = 0, coupled_end = 0;          // slots of the products that couplings read
+    std::vector<std::vector<Term>> scalars;  // W: B_alpha as a sum of invariants
     bool planned = false;
 
     std::vector<Segment> segments;
     std::vector<Partner> partners;
-    std::vector<Partner> linear;  // invariants that are a slot
+    std::vector<int> partner_slots;  // the same, packed
+    std::vector<Partner> linear;     // invariants that are a slot
 
     int size() const { return static_cast<int>(invariants.size()); }
 
@@ -119,15 +153,16 @@ struct Program {
 
     /// Multiplications (with addition, mostly) for the energy and its derivatives of one atom.
     int64_t operations() const {
-        int64_t count = 2 * (tensors.terms.size() + couplings.terms.size()) + partners_length();
-        for (const Outer& o : outers) count += 3 * static_cast<int64_t>(o.n_left) * o.n_right;
+        int64_t count = 2 * (tensors.terms() + combine.terms()) + partners_length();
+        for (const Coupling& each : couplings) count += 3 * each.products();
         return count + 5 * static_cast<int64_t>(products.size()) + linear.size();
     }
 
     /// What follows from the other members; to be called when they are complete.
     void finish() {
-        tensors_back = tensors.transposed(0, moment_count);
-        couplings_back = couplings.transposed(coupled_begin, coupled_end);
+        tensors.transpose(0, tensors.size(), moment_count, tensors_back);
+        for (const Coupling& each : couplings)
+            most_products = std::max(most_products, each.products());
         std::vector<std::vector<Partner>> of(slot_count);
         std::vector<int> length(slot_count, 0);
         for (int b = 0; b < size(); ++b) {
@@ -147,6 +182,7 @@ struct Program {
             std::sort(of[slot].begin(), of[slot].end(),
                       [](const Partner& p, const Partner& q) { return p.slot < q.slot; });
             partners.insert(partners.end(), of[slot].begin(), of[slot].end());
+            for (const Partner& p : of[slot]) partner_slots.push_back(p.slot);
             segments.push_back({slot, length[slot], begin, static_cast<int>(partners.size())});
         }
     }

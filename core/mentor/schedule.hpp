@@ -55,13 +55,15 @@ struct Schedule {
         result.moment_count = reduced_count();
         int slot = result.moment_count;
         std::vector<int> slot_of(moments, -1), last_write(moments, -1), rows_of(moments, 0);
+        std::vector<Sum> components;
         for (size_t i = 0; i < basic.size(); ++i) {
             const auto& [mu, a, b, c] = basic[i];
-            std::vector<Term<double>> sum;
+            Sum sum{slot_of[i] = slot++, {}};
             for (const auto& [index, coefficient] : monomial(a, b, c))
-                sum.push_back({reduced_begin[mu] + index, coefficient});
-            result.tensors.add(slot_of[i] = slot++, sum);
+                sum.terms.push_back({reduced_begin[mu] + index, coefficient});
+            components.push_back(std::move(sum));
         }
+        result.tensors.add(std::move(components));
         for (size_t row = 0; row < times.size(); ++row)
             last_write[times[row][3]] = static_cast<int>(row), ++rows_of[times[row][3]];
         for (size_t row = 0; row < times.size(); ++row)
@@ -83,7 +85,7 @@ struct Schedule {
         result.products.resize(times.size());
         for (const auto& [i, j, m, k] : times)
             result.products[next[k]++] = {slot_of[i], slot_of[j], static_cast<double>(m)};
-        result.product_begin = result.slot_count = slot;
+        result.pair_begin = result.slot_count = slot;
         for (int k : mapping) {
             result.scalars.push_back({{result.size(), 1.0}});
             result.invariants.push_back({slot_of[k], -1, 1});

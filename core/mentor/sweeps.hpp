@@ -3,30 +3,38 @@
 // A value is a SIMD register of atoms in an Evaluator, and a double in the Jacobian.
 #pragma once
 
-#include "arch.hpp"
+#include "batch.hpp"
 #include "model.hpp"
+#include "products.hpp"
 
 namespace mentor::MENTOR_ARCH {
 
+/// Rows begin : end of `forms`.
 template <class Real, class Value>
-inline void apply(const Forms& forms, Value* S) {
-    const Term<Real>* terms = forms.program<Real>();
-    for (const Forms::Row& row : forms.rows) {
+inline void apply(const Forms& forms, int begin, int end, const Value* source, Value* target) {
+    const Real* factors = forms.factors.template data<Real>();
+    const int* sources = forms.sources.data();
+    for (const auto* row = forms.rows.data() + begin; row != forms.rows.data() + end; ++row) {
         Value total = Value{};
-        for (int t = row.begin; t < row.end; ++t) total += terms[t].factor * S[terms[t].source];
-        S[row.target] = total;
+        for (int t = row->begin; t < row->end; ++t) total += factors[t] * source[sources[t]];
+        target[row->target] = total;
     }
 }
-
-/// All slots, from the moments.
 template <class Real, class Value>
-inline void forward(const Program& program, Value* S) {
-    apply<Real>(program.tensors, S);
-    for (const Outer& o : program.outers) {
-        Value* target = S + o.target;
-        for (int a = 0; a < o.n_left; ++a) {
-            const Value left = S[o.left + a];
-            for (int b = 0; b < o.n_right; ++b) *target++ = left * S[o.right + b];
+inline void apply(const Forms& forms, const Value* source, Value* target) {
+    apply<Real>(forms, 0, forms.size(), source, target);
+}
+
+/// All slots, from the moments. `products` has room for those of any coupling.
+template <class Real, class Value>
+inline void forward(const Program& program, Value* S, Value* products) {
+    apply<Real>(program.tensors, S, S);
+    for (const Coupling& c : program.couplings) {
+        if (c.is_product()) {
+            multiply(S + c.left, c.n_left, S + c.right, c.n_right, S + c.target);
+        } else {
+            multiply(S + c.left, c.n_left, S + c.right, c.n_right, products);
+            apply<Real>(program.combine, c.begin, c.end, products, S);
         }
     }
     for (const Target& t : program.targets) {
@@ -37,18 +45,17 @@ inline void forward(const Program& program, Value* S) {
         }
         S[t.target] = total;
     }
-    apply<Real>(program.couplings, S);
 }
 
 /// R[slot : slot + n] = sum over the partners of coefficient * S[partner : partner + n].
 template <int n, class Real, class Value>
-inline void segment_derivative(const Segment& segment, const Partner* partners, const Real* coeffs,
+inline void segment_derivative(const Segment& segment, const int* partners, const Real* coeffs,
                                int offset, const Value* S, Value* R) {
     Value total[n];
     for (int i = 0; i < n; ++i) total[i] = Value{};
     for (int p = segment.begin; p < segment.end; ++p) {
         const Real c = coeffs[p];
-        const Value* other = S + partners[p].slot + offset;
+        const Value* other = S + partners[p] + offset;
         for (int i = 0; i < n; ++i) total[i] += c * other[i];
     }
     for (int i = 0; i < n; ++i) R[segment.slot + offset + i] = total[i];
@@ -58,9 +65,9 @@ inline void segment_derivative(const Segment& segment, const Partner* partners, 
 template <class Real, class Value>
 inline void last_layer(const Model& model, const Value* S, Value* R) {
     const Program& program = *model.program;
-    const Partner* partners = program.partners.data();
+    const int* partners = program.partner_slots.data();
     const Real* coeffs = model.partner_coeffs.template data<Real>();
-    for (int i = program.moment_count; i < program.product_begin; ++i) R[i] = Value{};
+    for (int i = program.moment_count; i < program.pair_begin; ++i) R[i] = Value{};
     for (const Segment& segment : program.segments) {
         int offset = 0, left = segment.length;
         while (left > 11) {
@@ -107,8 +114,7 @@ inline void last_layer(const Model& model, const Value* S, Value* R) {
 
 /// From the derivatives by invariant slots to those by the moments; R is complete afterwards.
 template <class Real, class Value>
-inline void backward(const Program& program, const Value* S, Value* R) {
-    apply<Real>(program.couplings_back, R);
+inline void backward(const Program& program, const Value* S, Value* R, Value* products) {
     for (auto t = program.targets.rbegin(); t != program.targets.rend(); ++t) {
         const Value here = R[t->target];
         for (int p = t->begin; p < t->end; ++p) {
@@ -118,20 +124,16 @@ inline void backward(const Program& program, const Value* S, Value* R) {
             R[x.right] += scaled * S[x.left];
         }
     }
-    for (const Outer& o : program.outers) {
-        const Value* target = R + o.target;
-        for (int a = 0; a < o.n_left; ++a) {
-            const Value left = S[o.left + a];
-            Value total = Value{};
-            for (int b = 0; b < o.n_right; ++b) {
-                const Value here = *target++;
-                total += here * S[o.right + b];
-                R[o.right + b] += here * left;
-            }
-            R[o.left + a] += total;
+    for (const Coupling& c : program.couplings) {
+        const Value* d_p = R + c.target;
+        if (!c.is_product()) {
+            apply<Real>(program.spread, c.back_begin, c.back_begin + c.products(), R, products);
+            d_p = products;
         }
+        pull_left(d_p, c.n_left, S + c.right, c.n_right, R + c.left);
+        pull_right(d_p, S + c.left, c.n_left, c.n_right, R + c.right);
     }
-    apply<Real>(program.tensors_back, R);
+    apply<Real>(program.tensors_back, R, R);
 }
 
 /// I_b of one invariant.
