@@ -99,8 +99,11 @@ double* data(const MaybeArray& x, const std::vector<size_t>& shape, const char* 
 
 class Kernel {
   public:
-    Kernel(mentor::PotentialData data, const std::string& variant, bool mixed)
-        : model_(std::move(data)), variant_(&mentor::variant_named(variant)), mixed_(mixed) {}
+    Kernel(mentor::PotentialData data, const std::string& variant, bool mixed, bool planned)
+        : model_(std::move(data),
+                 planned ? mentor::Contraction::plan : mentor::Contraction::schedule),
+          variant_(&mentor::variant_named(variant)),
+          mixed_(mixed) {}
 
     void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
                   Output<2> virials, Output<3> site_virials, Output<2> basis, Output<2> rows,
@@ -245,7 +248,7 @@ NB_MODULE(_core, module) {
                const Doubles& radial_coeffs, const Doubles& species_coeffs,
                const Doubles& moment_coeffs, int alpha_moments_count, const Rows& alpha_index_basic,
                const Rows& alpha_index_times, const Array<const int32_t, nb::ndim<1>>& mapping,
-               const std::string& variant, bool mixed) {
+               const std::string& variant, bool mixed, bool planned) {
                 mentor::PotentialData data{radial_basis(radial_basis_type),
                                            scaling,
                                            min_dist,
@@ -260,12 +263,13 @@ NB_MODULE(_core, module) {
                                            to_rows(alpha_index_basic),
                                            to_rows(alpha_index_times),
                                            {mapping.data(), mapping.data() + mapping.size()}};
-                new (self) Kernel(std::move(data), variant, mixed);
+                new (self) Kernel(std::move(data), variant, mixed, planned);
             },
             "radial_basis_type"_a, "scaling"_a, "min_dist"_a, "max_dist"_a, "species_count"_a,
             "radial_funcs_count"_a, "radial_basis_size"_a, "radial_coeffs"_a, "species_coeffs"_a,
             "moment_coeffs"_a, "alpha_moments_count"_a, "alpha_index_basic"_a,
-            "alpha_index_times"_a, "alpha_moment_mapping"_a, "variant"_a = "", "mixed"_a = false)
+            "alpha_index_times"_a, "alpha_moment_mapping"_a, "variant"_a = "", "mixed"_a = false,
+            "planned"_a = true)
         .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
              "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "site_virials"_a.noconvert() = nb::none(),
@@ -274,6 +278,6 @@ NB_MODULE(_core, module) {
              "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "threads"_a = 0)
         .def_prop_ro("variant", &Kernel::variant)
-        .def_prop_ro("slot_count", [](const Kernel& k) { return k.model().slot_count; })
-        .def_prop_ro("product_count", [](const Kernel& k) { return k.model().products.size(); });
+        .def_prop_ro("planned", [](const Kernel& k) { return k.model().program->planned; })
+        .def_prop_ro("operations", [](const Kernel& k) { return k.model().program->operations(); });
 }

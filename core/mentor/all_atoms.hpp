@@ -51,11 +51,11 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
             if (out.virials) mine.virials = own + force_size + site_size;
             if (out.row_sums) mine.row_sums = own + force_size + site_size + virial_size;
         }
-        Evaluator evaluator(model);
+        thread_local Evaluator evaluator;  // keeps its memory from call to call
         const int64_t *order = batches.atoms.data(), *cuts = batches.begin.data();
         for (int64_t b = batches.count * thread / count; b < batches.count * (thread + 1) / count;
              ++b)
-            evaluator(nb, order + cuts[b],
+            evaluator(model, nb, order + cuts[b],
                       static_cast<int>(std::min<int64_t>(lanes, cuts[b + 1] - cuts[b])),
                       batches.structure_of.data() + cuts[b], mine);
     });

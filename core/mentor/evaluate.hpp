@@ -1,202 +1,176 @@
 // Energies, forces, virials, basis functions and parameter gradients; one SIMD lane = one atom.
 //
 // For each batch: radial functions and unit vectors of the neighbours, moments
-// M_{mu,nu} = sum_j f_mu(r_ij) u_ij^(x nu), the contraction schedule, its reverse sweep
-// A = dV/dM, and dV/dr_ij = sum_mu,nu A_{mu,nu} dM_{mu,nu}/dr_ij.
+// M_{mu,w} = sum_j f_mu(r_ij) w(u_ij) of the angular functions w (harmonics.hpp), the program of
+// the basis forwards and backwards, which gives A = dV/dM, and with the polynomials P_mu(u) = sum_w
+// A_{mu,w} w(u) the derivative of V by r_ij,
+//     g_j = sum_mu f_mu'(r) P_mu(u) u + f_mu(r) (1 - u u^T) dP_mu/du / r.
 #pragma once
 
 #include "batch.hpp"
-#include "monomials.hpp"
 #include "outputs.hpp"
+#include "polynomials.hpp"
+#include "radial.hpp"
+#include "sweeps.hpp"
 
 namespace mentor::MENTOR_ARCH {
 
 /// Evaluates batches of atoms; one per thread.
 class Evaluator {
   public:
-    explicit Evaluator(const Model& model)
-        : model_(model),
-          K_(model.radial_funcs()),
-          R_(model.basis_size()),
-          slots_(model.slot_count) {
-        M_.reserve(slots_);
-        A_.reserve(slots_);
-        mono_.reserve(4 * model.monomials());
-        dmono_.reserve(model.monomials());
-        G_.reserve(K_);
-        real* c = coeffs_.reserve(model.coeffs.size());
-        for (size_t i = 0; i < model.coeffs.size(); ++i) c[i] = static_cast<real>(model.coeffs[i]);
-    }
-
     /// structure_of[l] is the structure of lane l's atom.
-    void operator()(const Neighbourhoods& nb, const int64_t* atoms, int count,
+    void operator()(const Model& model, const Neighbourhoods& nb, const int64_t* atoms, int count,
                     const int64_t* structure_of, const Outputs& out) {
-        batch_.gather(model_, nb, atoms, count);
-        accumulate_moments();
-        contract();
-        write_energies(out);
-        if (!(out.derivatives() || out.needs_rows())) return;
-        reverse();
-        if (out.needs_rows()) write_rows(structure_of, out);
+        batch_.gather(model, nb, atoms, count);
+        radial_.prepare(model, batch_, out.needs_rows());
+        accumulate_moments(model);
+        forward<real>(*model.program, S_.data(), products_.reserve(model.program->most_products));
+        if (out.needs_basis()) invariants(model);
+        if (out.site_energies || out.derivatives() || out.needs_rows()) differentiate(model, out);
+        if (out.basis) write_basis(model, out.basis);
+        if (out.derivatives() || out.needs_rows()) gradients(model, out.needs_rows());
+        if (out.needs_rows()) write_rows(model, structure_of, out);
         if (out.derivatives()) write_forces(nb, structure_of, out);
     }
 
   private:
-    const Model& model_;
-    int K_, R_, slots_;
+    static constexpr int together = 2;  // neighbours; batches have an even number of them
+
     Batch batch_;
-    Buffer<vec> M_, A_, mono_, dmono_, G_, f_, df_, row_;
-    Buffer<real> coeffs_;
-    Buffer<double> own_row_;
-    vec repulsion_;
+    RadialFunctions radial_;
+    Polynomials polynomials_;
+    Buffer<vec> S_, R_;            // slots of the program and the derivatives of V by them
+    Buffer<vec> w_, I_, row_, P_;  // angular functions, invariants, radial row, P_mu(u_j)
+    Buffer<vec> g_;                // [neighbour][3]
+    Buffer<vec> products_;
+    Buffer<double> own_row_, scalars_;
 
-    void accumulate_moments() {
-        vec* M = M_.data();
-        for (int i = 0; i < model_.reduced_count; ++i) M[i] = vec{};
-        vec* f = f_.reserve(static_cast<size_t>(batch_.size) * K_);
-        vec* df = df_.reserve(static_cast<size_t>(batch_.size) * K_);
-        repulsion_ = vec{};
-        for (int z = 0; z < model_.species(); ++z) {
-            const real* c = coeffs_.data() + (batch_.species * model_.species() + z) * K_ * R_;
-            for (int n = batch_.begin[z]; n < batch_.begin[z + 1]; ++n)
-                radial_functions(batch_.neighbour(n), c, f + n * K_, df + n * K_);
-        }
+    void accumulate_moments(const Model& model) {
+        vec* M = S_.reserve(model.program->slot_count);
+        for (int i = 0; i < model.program->moment_count; ++i) M[i] = vec{};
+        w_.reserve(static_cast<size_t>(4) * model.angulars());
         int n = 0;
-        for (; n + 4 <= batch_.size; n += 4) add_moments<4>(n);
-        for (; n < batch_.size; ++n) add_moments<1>(n);
+        for (; n + 4 <= batch_.size; n += 4) add_moments<4>(model, n);
+        for (; n < batch_.size; n += 2) add_moments<2>(model, n);
     }
 
-    void radial_functions(const Neighbour& j, const real* c, vec* f, vec* df) {
-        const RadialArgument<vec> x(model_.data, j.r, j.present);
-        for (int mu = 0; mu < K_; ++mu) f[mu] = df[mu] = vec{};
-        chebyshev(x.t, R_, [&](int k, const vec& T, const vec& dT) {
-            for (int mu = 0; mu < K_; ++mu) {
-                f[mu] += c[mu * R_ + k] * T;
-                df[mu] += c[mu * R_ + k] * dT;
-            }
-        });
-        for (int mu = 0; mu < K_; ++mu) {
-            df[mu] = df[mu] * x.dt_dr * x.s + f[mu] * x.ds_dr;
-            f[mu] *= x.s;
-        }
-        if (model_.data.radial_basis_type == RadialBasis::RBChebyshev_repuls)
-            for (int l = 0; l < lanes; ++l)
-                if (j.present[l] != 0) repulsion_[l] += Repulsion(model_.data, j.r[l]).energy;
-    }
-
-    void monomials(const Neighbour& j, vec* mono) const {
-        MENTOR_ARCH::monomials(j.ux, j.uy, j.uz, model_.highest_degree, mono);
-    }
-
-    /// M[mu, i] += f_mu mono_i of `count` neighbours from n on.
+    /// M[mu, i] += f_mu w_i of `count` neighbours from n on.
     template <int count>
-    void add_moments(int n) {
-        const int L = model_.monomials();
-        vec* mono = mono_.data();
-        for (int c = 0; c < count; ++c) monomials(batch_.neighbour(n + c), mono + c * L);
-        for (int mu = 0; mu < K_; ++mu) {
-            vec* M = M_.data() + model_.reduced_begin[mu];
-            const int end = model_.monomial_count[mu];
+    void add_moments(const Model& model, int n) {
+        vec* w = w_.data();
+        angular_functions<count>(&batch_.neighbour(n), model.highest_degree, w);
+        for (int mu = 0; mu < model.radial_funcs(); ++mu) {
+            vec* M = S_.data() + model.reduced_begin[mu];
+            const int end = model.reduced_size(mu);
             vec f[count];
-            for (int c = 0; c < count; ++c) f[c] = f_.data()[(n + c) * K_ + mu];
+            for (int c = 0; c < count; ++c) f[c] = radial_.f(n + c)[mu];
             for (int i = 0; i < end; ++i) {
                 vec total = M[i];
-                for (int c = 0; c < count; ++c) total += f[c] * mono[c * L + i];
+                for (int c = 0; c < count; ++c) total += f[c] * w[i * count + c];
                 M[i] = total;
             }
         }
     }
 
-    void contract() {
-        vec* M = M_.data();
-        for (const Expansion& e : model_.expansions)
-            M[e.target] = M[e.plus] - M[e.minus_x] - M[e.minus_y];
-        const Product<real>* products = model_.program<real>();
-        for (const Target& t : model_.targets) {
-            vec total = vec{};
-            for (int p = t.begin; p < t.end; ++p)
-                total += products[p].factor * M[products[p].left] * M[products[p].right];
-            M[t.target] = total;
-        }
+    void invariants(const Model& model) {
+        const Program& program = *model.program;
+        vec* I = I_.reserve(program.size() + 1);
+        for (int b = 0; b < program.size(); ++b) I[b] = invariant(program.invariants[b], S_.data());
     }
 
-    void write_energies(const Outputs& out) {
-        const vec* M = M_.data();
-        const int n = model_.scalars();
+    /// R = dV/dS, and V = sum of linear invariants + half of sum S R over the quadratic ones.
+    void differentiate(const Model& model, const Outputs& out) {
+        const Program& program = *model.program;
+        const vec* S = S_.data();
+        vec* R = R_.reserve(program.slot_count);
+        last_layer<real>(model, S, R);
         if (out.site_energies) {
-            wide energy = widen(repulsion_) + model_.data.species_coeffs[batch_.species];
-            for (int a = 0; a < n; ++a)
-                energy += model_.data.moment_coeffs[a] * widen(M[model_.scalar_slots[a]]);
+            wide energy = widen(radial_.repulsion) + model.data.species_coeffs[batch_.species];
+            for (const Segment& segment : program.segments) {
+                vec sum = vec{};
+                for (int i = segment.slot; i < segment.slot + segment.length; ++i)
+                    sum += S[i] * R[i];
+                energy += 0.5 * widen(sum);
+            }
+            for (const Partner& p : program.linear)
+                energy += model.zeta[p.invariant] * widen(S[p.slot]);
             for (int l = 0; l < batch_.atoms; ++l) out.site_energies[batch_.atom[l]] = energy[l];
         }
-        if (out.basis)
-            for (int l = 0; l < batch_.atoms; ++l)
-                for (int a = 0; a < n; ++a)
-                    out.basis[batch_.atom[l] * n + a] = M[model_.scalar_slots[a]][l];
+        if (!(out.derivatives() || out.needs_rows())) return;
+        for (const Partner& p : program.linear)
+            R[p.slot] += static_cast<real>(model.zeta[p.invariant]);
+        backward<real>(program, S, R, products_.data());
     }
 
-    /// A[slot] = dV/dM[slot], down to the reduced basic moments.
-    void reverse() {
-        const vec* M = M_.data();
-        vec* A = A_.data();
-        for (int i = 0; i < slots_; ++i) A[i] = vec{};
-        for (int a = 0; a < model_.scalars(); ++a)
-            A[model_.scalar_slots[a]] += static_cast<real>(model_.data.moment_coeffs[a]);
-        const Product<real>* products = model_.program<real>();
-        for (auto t = model_.targets.rbegin(); t != model_.targets.rend(); ++t) {
-            const vec adjoint = A[t->target];
-            for (int p = t->begin; p < t->end; ++p) {
-                const vec a = products[p].factor * adjoint;
-                A[products[p].left] += a * M[products[p].right];
-                A[products[p].right] += a * M[products[p].left];
-            }
-        }
-        for (auto e = model_.expansions.rbegin(); e != model_.expansions.rend(); ++e) {
-            A[e->plus] += A[e->target];
-            A[e->minus_x] -= A[e->target];
-            A[e->minus_y] -= A[e->target];
+    /// B_alpha = sum_b W[alpha, b] I_b of one lane.
+    void scalars(const Model& model, int lane, double* B) const {
+        for (const auto& sum : model.program->scalars) {
+            double total = 0;
+            for (const auto& term : sum) total += term.factor * I_.data()[term.source][lane];
+            *B++ = total;
         }
     }
 
-    /// dV/dc[z_j, mu, k] = sum_j Q_k(r_j) sum_i A[mu, i] mono_i; dV/dxi0 = 1; dV/dxi_alpha =
-    /// B_alpha.
-    void write_rows(const int64_t* structure_of, const Outputs& out) {
-        const int C = model_.species(), n = model_.scalars();
-        const size_t m = model_.parameters();
+    void write_basis(const Model& model, double* basis) {
+        for (int l = 0; l < batch_.atoms; ++l)
+            scalars(model, l, basis + batch_.atom[l] * model.scalars());
+    }
+
+    /// g_j of all neighbours, and P_mu(u_j) where rows need them.
+    void gradients(const Model& model, bool keep_values) {
+        const int K = model.radial_funcs();
+        polynomials_.prepare(model, R_.data());
+        vec* g = g_.reserve(static_cast<size_t>(3) * batch_.size + 1);
+        vec* P = P_.reserve(static_cast<size_t>(together) * K +
+                            (keep_values ? static_cast<size_t>(K) * batch_.size : 0));
+        for (int n = 0; n < batch_.size; n += together) {
+            polynomials_.gradients<together>(model, &batch_.neighbour(n), radial_.f(n),
+                                             radial_.df(n), P, g + 3 * n);
+            if (keep_values) P += together * K;
+        }
+        if (!radial_.repulsive) return;
+        for (int n = 0; n < batch_.size; ++n) {
+            const Neighbour& j = batch_.neighbour(n);
+            g[3 * n] += radial_.repulsion_slope(n) * j.x;
+            g[3 * n + 1] += radial_.repulsion_slope(n) * j.y;
+            g[3 * n + 2] += radial_.repulsion_slope(n) * j.z;
+        }
+    }
+
+    /// dV/dc[z_j, mu, k] = sum_j Q_k(r_j) P_mu(u_j); dV/dxi0 = 1; dV/dxi_alpha = B_alpha.
+    void write_rows(const Model& model, const int64_t* structure_of, const Outputs& out) {
+        const int C = model.species(), K = model.radial_funcs(), R = model.basis_size();
+        const size_t m = model.parameters();
+        const vec* row = radial_rows(C, K, R);
         double* own = out.rows ? nullptr : own_row_.reserve(m);
-        vec* row = row_.zeros(model_.radial_block());
-        for (int z = 0; z < C; ++z)
-            for (int j = batch_.begin[z]; j < batch_.begin[z + 1]; ++j)
-                add_radial_row(batch_.neighbour(j), row + z * K_ * R_);
-        const int first = batch_.species * model_.radial_block();
+        const int block = model.radial_block(), first = batch_.species * block;
         for (int l = 0; l < batch_.atoms; ++l) {
             double* b = out.rows ? out.rows + batch_.atom[l] * m : own;
             for (size_t i = 0; i < m; ++i) b[i] = 0;
-            for (int i = 0; i < model_.radial_block(); ++i)
-                b[first + i] = row[i][l] * model_.data.scaling;
-            double* linear = b + model_.radial_parameters();
+            for (int i = 0; i < block; ++i) b[first + i] = row[i][l] * model.data.scaling;
+            double* linear = b + model.radial_parameters();
             linear[batch_.species] = 1.0;
-            for (int a = 0; a < n; ++a) linear[C + a] = M_.data()[model_.scalar_slots[a]][l];
+            scalars(model, l, linear + C);
             if (out.row_sums)
                 for (size_t i = 0; i < m; ++i) out.row_sums[structure_of[l] * m + i] += b[i];
             if (out.grades) out.grades[batch_.atom[l]] = out.active_set->grade(b);
         }
     }
 
-    void add_radial_row(const Neighbour& j, vec* row) {
-        monomials(j, mono_.data());
-        const vec* mono = mono_.data();
-        const RadialArgument<vec> x(model_.data, j.r, j.present);
-        vec* G = G_.data();
-        for (int mu = 0; mu < K_; ++mu) {
-            const vec* A = A_.data() + model_.reduced_begin[mu];
-            vec total = vec{};
-            for (int i = 0; i < model_.monomial_count[mu]; ++i) total += A[i] * mono[i];
-            G[mu] = total * x.s;
+    const vec* radial_rows(int C, int K, int R) {
+        vec* row = row_.zeros(static_cast<size_t>(C) * K * R);
+        for (int n = 0; n < batch_.size; ++n) {
+            const Neighbour& j = batch_.neighbour(n);
+            const vec *Q = radial_.basis(n), *P = P_.data() + static_cast<size_t>(n) * K;
+            for (int z = j.lowest; z <= j.highest; ++z) {
+                vec* out = row + z * K * R;
+                for (int mu = 0; mu < K; ++mu) {
+                    const vec here = only(j, z, P[mu]);
+                    for (int k = 0; k < R; ++k) out[mu * R + k] += here * Q[k];
+                }
+            }
         }
-        chebyshev(x.t, R_, [&](int k, const vec& T, const vec&) {
-            for (int mu = 0; mu < K_; ++mu) row[mu * R_ + k] += T * G[mu];
-        });
+        return row;
     }
 
     void write_forces(const Neighbourhoods& nb, const int64_t* structure_of, const Outputs& out) {
@@ -205,8 +179,7 @@ class Evaluator {
         const real half = 0.5;
         for (int n = 0; n < batch_.size; ++n) {
             const Neighbour& j = batch_.neighbour(n);
-            vec g[3];
-            pair_gradient(j, f_.data() + n * K_, df_.data() + n * K_, g);
+            const vec* g = g_.data() + 3 * n;
             for (int d = 0; d < 3; ++d) own[d] += g[d];
             if (out.forces) {
                 for (int l = 0; l < batch_.atoms; ++l) {
@@ -218,7 +191,7 @@ class Evaluator {
             }
             if (out.site_virials) write_site_virials(nb, n, g, out.site_virials);
             if (out.virials) {
-                const vec x = j.ux * j.r, y = j.uy * j.r, z = j.uz * j.r;
+                const vec x = j.x * j.r, y = j.y * j.r, z = j.z * j.r;
                 virial[0] -= g[0] * x;
                 virial[1] -= g[1] * y;
                 virial[2] -= g[2] * z;
@@ -242,71 +215,11 @@ class Evaluator {
         for (int l = 0; l < batch_.atoms; ++l) {
             const int64_t p = batch_.pair(n, l);
             if (p < 0) continue;
-            const double r[3] = {j.ux[l] * j.r[l], j.uy[l] * j.r[l], j.uz[l] * j.r[l]};
+            const double r[3] = {j.x[l] * j.r[l], j.y[l] * j.r[l], j.z[l] * j.r[l]};
             double* W = virials + 9 * static_cast<int64_t>(nb.neighbours[p]);
             for (int a = 0; a < 3; ++a)
                 for (int b = 0; b < 3; ++b) W[3 * a + b] -= r[a] * g[b][l];
         }
-    }
-
-    /// g = dV/dr_ij: the radial part along u, the angular part through du/dr = (1 - u u^T) / r.
-    void pair_gradient(const Neighbour& j, const vec* f, const vec* df, vec* g) {
-        monomials(j, mono_.data());
-        const vec* mono = mono_.data();
-        vec* t = dmono_.data();  // dV/dmono_i = sum_mu f_mu A[mu, i]
-        vec radial = vec{};
-        int begin = 0;
-        for (int mu = K_ - 1; mu >= 0; --mu) {  // monomials that all up to mu have in common
-            const int end = model_.monomial_count[mu];
-            switch (mu) {
-                case 0:
-                    radial += along<1>(begin, end, f, df, mono, t);
-                    break;
-                case 1:
-                    radial += along<2>(begin, end, f, df, mono, t);
-                    break;
-                case 2:
-                    radial += along<3>(begin, end, f, df, mono, t);
-                    break;
-                case 3:
-                    radial += along<4>(begin, end, f, df, mono, t);
-                    break;
-                case 4:
-                    radial += along<5>(begin, end, f, df, mono, t);
-                    break;
-                default:
-                    radial += along<0>(begin, end, f, df, mono, t, mu + 1);
-            }
-            begin = end;
-        }
-        if (model_.data.radial_basis_type == RadialBasis::RBChebyshev_repuls)
-            for (int l = 0; l < lanes; ++l)
-                if (j.present[l] != 0) radial[l] += Repulsion(model_.data, j.r[l]).derivative;
-        vec du[3] = {vec{}, vec{}, vec{}};
-        reverse_monomials(j.ux, j.uy, model_.highest_degree, mono, t, du);
-        const vec dot = du[0] * j.ux + du[1] * j.uy + du[2] * j.uz;
-        g[0] = radial * j.ux + (du[0] - dot * j.ux) * j.inverse_r;
-        g[1] = radial * j.uy + (du[1] - dot * j.uy) * j.inverse_r;
-        g[2] = radial * j.uz + (du[2] - dot * j.uz) * j.inverse_r;
-    }
-
-    /// t[i] = sum_mu f_mu A[mu, i] and the sum over i of mono_i sum_mu df_mu A[mu, i], mu < count.
-    template <int fixed_count>
-    vec along(int begin, int end, const vec* f, const vec* df, const vec* mono, vec* t,
-              int count = fixed_count) const {
-        const vec* A[fixed_count > 0 ? fixed_count : max_radial_funcs];
-        for (int mu = 0; mu < count; ++mu) A[mu] = A_.data() + model_.reduced_begin[mu];
-        vec total = vec{};
-        for (int i = begin; i < end; ++i) {
-            vec here = f[0] * A[0][i], radial = df[0] * A[0][i];
-            for (int mu = 1; mu < count; ++mu) {
-                here += f[mu] * A[mu][i];
-                radial += df[mu] * A[mu][i];
-            }
-            t[i] = here;
-            total += radial * mono[i];
-        }
-        return total;
     }
 };
 

@@ -1,38 +1,71 @@
 // Derivatives of energies, forces and virials of one structure with respect to all parameters.
 //
 // Atom by atom; one SIMD lane is one parameter. With A = dV/dM and its derivatives D = dA/dtheta
-// (one forward-over-reverse sweep of the schedule per block of parameters),
+// (one forward-over-reverse sweep of the program per block of parameters),
 //   d(dV/dr_j)/dtheta = sum_i D_i dM_i/dr_j + sum_i A_i d(dM_i/dr_j)/dtheta,
 // whose first term is a matrix product over the basic moments and whose second touches only the
 // radial coefficients c[z_i, z_j, mu, k].
 #pragma once
 
-#include "batch.hpp"
 #include "outputs.hpp"
 #include "parallel.hpp"
+#include "radial.hpp"
+#include "sweeps.hpp"
 
 namespace mentor::MENTOR_ARCH {
 
-/// Rows to fill, zero on entry; null pointers cost nothing. m = model.parameters().
+/// Rows to fill, zero on entry; null pointers cost nothing.
+///
+/// Their columns are the radial coefficients, the species and the invariants of the program, whose
+/// combinations W are the scalars.
 struct JacobianRows {
-    double* energy = nullptr;  // [m]
-    double* forces = nullptr;  // [atoms of the structure][3][m]
-    double* virial = nullptr;  // [6][m]
+    double* energy = nullptr;  // [columns]
+    double* forces = nullptr;  // [atoms of the structure][3][columns]
+    double* virial = nullptr;  // [6][columns]
+};
+
+/// As many parameters as are swept together.
+struct Block {
+    static constexpr int vecs = 4, size = vecs * lanes;
+    vec v[vecs];
+
+    double& operator[](int i) { return reinterpret_cast<double*>(v)[i]; }
+    Block& operator+=(const Block& x) {
+        for (int i = 0; i < vecs; ++i) v[i] += x.v[i];
+        return *this;
+    }
+    friend Block operator*(double a, const Block& x) {
+        Block product;
+        for (int i = 0; i < vecs; ++i) product.v[i] = a * x.v[i];
+        return product;
+    }
+    friend Block operator*(const Block& x, double a) { return a * x; }
+    friend Block operator+(Block x, const Block& y) { return x += y; }
+    friend Block operator-(Block x, const Block& y) { return x += -1.0 * y; }
 };
 
 class Differentiator {
   public:
     explicit Differentiator(const Model& model)
-        : model_(model), C_(model.species()), K_(model.radial_funcs()), R_(model.basis_size()) {
-        const size_t directions = model.radial_block() + model.scalars();
-        stride_ = static_cast<int>((directions + block - 1) / block * block);
-        M_.reserve(model.slot_count);
-        A_.reserve(model.slot_count);
-        dM_.reserve(model.slot_count);
-        dA_.reserve(model.slot_count);
-        D_.reserve(static_cast<size_t>(model.reduced_count) * stride_);
+        : model_(model),
+          program_(*model.program),
+          C_(model.species()),
+          K_(model.radial_funcs()),
+          R_(model.basis_size()) {
+        const size_t directions = model.radial_block() + program_.size();
+        stride_ = static_cast<int>((directions + Block::size - 1) / Block::size * Block::size);
+        S_.reserve(program_.slot_count);
+        A_.reserve(program_.slot_count);
+        dS_.reserve(program_.slot_count);
+        dA_.reserve(program_.slot_count);
+        D_.reserve(static_cast<size_t>(program_.moment_count) * stride_);
         dg_.reserve(static_cast<size_t>(3) * stride_);
+        products_.reserve(program_.most_products);
+        dproducts_.reserve(program_.most_products);
+        dright_.reserve(program_.most_products);
     }
+
+    int columns() const { return model_.radial_parameters() + C_ + program_.size(); }
 
     void operator()(const Neighbourhoods& nb, int64_t structure, const JacobianRows& out) {
         const int64_t first = nb.structure_offsets[structure];
@@ -46,12 +79,20 @@ class Differentiator {
         }
     }
 
+    /// Rows of the model's parameters from rows of `columns()`.
+    void to_parameters(const double* from, int64_t rows, double* to) const {
+        const int head = model_.radial_parameters() + C_;
+        for (int64_t row = 0; row < rows; ++row, from += columns()) {
+            to = std::copy(from, from + head, to);
+            for (const auto& sum : program_.scalars) {
+                double total = 0;
+                for (const auto& term : sum) total += term.factor * from[head + term.source];
+                *to++ = total;
+            }
+        }
+    }
+
   private:
-    static constexpr int vecs = 4;
-    static constexpr int block = vecs * lanes;  // parameters per sweep
-    struct Block {
-        vec v[vecs];
-    };
     struct Pair {
         int64_t index;
         int type;
@@ -59,20 +100,19 @@ class Differentiator {
     };
 
     const Model& model_;
+    const Program& program_;
     int C_, K_, R_, stride_, size_ = 0;
     Buffer<Pair> pairs_;
-    Buffer<double> Q_, dQ_, f_, df_, mono_, dmono_, N_, M_, A_, D_, dg_, T_;
-    Buffer<Block> dM_, dA_;
+    Buffer<double> Q_, dQ_, f_, df_, w_, dw_, N_, S_, A_, D_, dg_, T_, products_;
+    Buffer<Block> dS_, dA_, dproducts_, dright_;
 
-    int monomials() const { return model_.monomials(); }
-
-    /// Radial functions, monomials and their gradients (1/r)(1 - u u^T) dmono/du of all neighbours.
+    /// Radial and angular functions and their gradients (1/r)(1 - u u^T) dw/du of all neighbours.
     void gather(const Neighbourhoods& nb, int64_t i) {
-        const int most = static_cast<int>(nb.offsets[i + 1] - nb.offsets[i]), L = monomials();
+        const int most = static_cast<int>(nb.offsets[i + 1] - nb.offsets[i]), L = model_.angulars();
         Pair* pair = pairs_.reserve(most + 1);
         Q_.reserve((most + 1) * R_), dQ_.reserve((most + 1) * R_);
         f_.zeros((most + 1) * K_), df_.zeros((most + 1) * K_);
-        mono_.reserve((most + 1) * L), dmono_.reserve((most + 1) * L * 3);
+        w_.reserve((most + 1) * L), dw_.reserve((most + 1) * L * 3);
         size_ = 0;
         for (int64_t p = nb.offsets[i]; p < nb.offsets[i + 1]; ++p) {
             const double* d = nb.displacements + 3 * p;
@@ -87,7 +127,7 @@ class Differentiator {
     }
 
     void radial(const Pair& j, int type, int n) {
-        const double* c = model_.coeffs.data() + (type * C_ + j.type) * K_ * R_;
+        const double* c = model_.coeffs.doubles.data() + (type * C_ + j.type) * K_ * R_;
         const RadialArgument<double> x(model_.data, j.r, 1.0);
         double *Q = Q_.data() + n * R_, *dQ = dQ_.data() + n * R_;
         double *f = f_.data() + n * K_, *df = df_.data() + n * K_;
@@ -100,82 +140,62 @@ class Differentiator {
     }
 
     void angular(const Pair& j, int n) {
-        const int L = monomials();
-        double* mono = mono_.data() + n * L;
-        double* dmono = dmono_.data() + n * L * 3;
-        mono[0] = 1, dmono[0] = dmono[1] = dmono[2] = 0;
-        for (int i = 1; i < L; ++i) {
-            const Monomial& m = model_.monomial_table[i];
-            mono[i] = mono[m.parent] * j.u[m.axis];
-            for (int d = 0; d < 3; ++d) dmono[3 * i + d] = dmono[3 * m.parent + d] * j.u[m.axis];
-            dmono[3 * i + m.axis] += mono[m.parent];
+        const int L = model_.angulars();
+        double* w = w_.data() + n * L;
+        double* dw = dw_.data() + n * L * 3;
+        w[0] = 1, dw[0] = dw[1] = dw[2] = 0;
+        // place `to`: component a of u times the function at `from`
+        const auto add = [&](int to, double factor, int a, int from) {
+            w[to] += factor * j.u[a] * w[from];
+            for (int d = 0; d < 3; ++d) dw[3 * to + d] += factor * j.u[a] * dw[3 * from + d];
+            dw[3 * to + a] += factor * w[from];
+        };
+        for (int i = 1; i < L; ++i) w[i] = dw[3 * i] = dw[3 * i + 1] = dw[3 * i + 2] = 0;
+        for (int degree = 1; degree <= model_.highest_degree; ++degree) {
+            const int lower = (degree - 1) * (degree - 1), here = degree * degree;
+            for (int i = 0; i < 2 * degree - 1; ++i) add(here + i, 1, 2, lower + i);
+            const int re = here + 2 * degree - 1, im = re + 1;
+            const int lower_re = here - (degree > 1 ? 2 : 1), lower_im = here - 1;
+            add(re, 1, 0, lower_re);
+            add(im, 1, 1, lower_re);
+            if (degree == 1) continue;
+            add(re, -1, 1, lower_im);
+            add(im, 1, 0, lower_im);
         }
         for (int i = 1; i < L; ++i) {
-            double* d = dmono + 3 * i;
+            double* d = dw + 3 * i;
             const double dot = d[0] * j.u[0] + d[1] * j.u[1] + d[2] * j.u[2];
             for (int a = 0; a < 3; ++a) d[a] = (d[a] - dot * j.u[a]) * j.inverse_r;
         }
     }
 
-    /// M, A = dV/dM, and N[z, k, i] = sum over neighbours of species z of Q_k mono_i.
+    /// S, A = dV/dS, and N[z, k, i] = sum over neighbours of species z of Q_k w_i.
     void moments() {
-        const int L = monomials();
-        double *M = M_.data(), *A = A_.data(), *N = N_.zeros(C_ * R_ * L);
-        for (int i = 0; i < model_.reduced_count; ++i) M[i] = 0;
+        const int L = model_.angulars();
+        double *S = S_.data(), *A = A_.data(), *N = N_.zeros(C_ * R_ * L);
+        for (int i = 0; i < program_.moment_count; ++i) S[i] = 0;
         for (int n = 0; n < size_; ++n) {
-            const double* mono = mono_.data() + n * L;
+            const double* w = w_.data() + n * L;
             for (int mu = 0; mu < K_; ++mu) {
                 const double f = f_.data()[n * K_ + mu];
-                double* out = M + model_.reduced_begin[mu];
-                for (int i = 0; i < model_.monomial_count[mu]; ++i) out[i] += f * mono[i];
+                double* out = S + model_.reduced_begin[mu];
+                for (int i = 0; i < model_.reduced_size(mu); ++i) out[i] += f * w[i];
             }
             for (int k = 0; k < R_; ++k) {
                 const double Q = Q_.data()[n * R_ + k] * model_.data.scaling;
                 double* out = N + (pairs_.data()[n].type * R_ + k) * L;
-                for (int i = 0; i < L; ++i) out[i] += Q * mono[i];
+                for (int i = 0; i < L; ++i) out[i] += Q * w[i];
             }
         }
-        for (const Expansion& e : model_.expansions)
-            M[e.target] = M[e.plus] - M[e.minus_x] - M[e.minus_y];
-        for (const Target& t : model_.targets) {
-            double total = 0;
-            for (int p = t.begin; p < t.end; ++p) {
-                const Product<double>& x = model_.products[p];
-                total += x.factor * M[x.left] * M[x.right];
-            }
-            M[t.target] = total;
-        }
-        for (int i = 0; i < model_.slot_count; ++i) A[i] = 0;
-        for (int a = 0; a < model_.scalars(); ++a)
-            A[model_.scalar_slots[a]] += model_.data.moment_coeffs[a];
-        for (auto t = model_.targets.rbegin(); t != model_.targets.rend(); ++t) {
-            for (int p = t->begin; p < t->end; ++p) {
-                const Product<double>& x = model_.products[p];
-                const double a = x.factor * A[t->target];
-                A[x.left] += a * M[x.right];
-                A[x.right] += a * M[x.left];
-            }
-        }
-        fold(A);
-    }
-
-    /// Carry adjoints of expanded moments back to the reduced ones.
-    template <class Real>
-    void fold(Real* A) const {
-        for (auto e = model_.expansions.rbegin(); e != model_.expansions.rend(); ++e) {
-            add(A[e->plus], 1.0, A[e->target]);
-            add(A[e->minus_x], -1.0, A[e->target]);
-            add(A[e->minus_y], -1.0, A[e->target]);
-        }
-    }
-    static void add(double& y, double a, const double& x) { y += a * x; }
-    static void add(Block& y, double a, const Block& x) {
-        for (int v = 0; v < vecs; ++v) y.v[v] += a * x.v[v];
+        forward<double>(program_, S, products_.data());
+        last_layer<double>(model_, S, A);
+        for (const Partner& p : program_.linear) A[p.slot] += model_.zeta[p.invariant];
+        backward<double>(program_, S, A, products_.data());
     }
 
     void energy_row(double* energy, int type) {
         if (!energy) return;
-        const int L = monomials();
+        const int L = model_.angulars();
         double* c = energy + type * model_.radial_block();
         for (int z = 0; z < C_; ++z)
             for (int mu = 0; mu < K_; ++mu)
@@ -183,79 +203,120 @@ class Differentiator {
                     const double* N = N_.data() + (z * R_ + k) * L;
                     const double* A = A_.data() + model_.reduced_begin[mu];
                     double total = 0;
-                    for (int i = 0; i < model_.monomial_count[mu]; ++i) total += A[i] * N[i];
+                    for (int i = 0; i < model_.reduced_size(mu); ++i) total += A[i] * N[i];
                     *c++ += total;
                 }
         double* linear = energy + model_.radial_parameters();
         linear[type] += 1.0;
-        for (int a = 0; a < model_.scalars(); ++a)
-            linear[C_ + a] += M_.data()[model_.scalar_slots[a]];
+        for (int b = 0; b < program_.size(); ++b)
+            linear[C_ + b] += invariant(program_.invariants[b], S_.data());
     }
 
-    /// D[i, direction] = dA_i/dtheta; directions are the scalars, then c[z, mu, k].
+    /// D[i, direction] = dA_i/dtheta; directions are the invariants, then c[z, mu, k].
     void adjoint_derivatives() {
-        const int n = model_.scalars(), directions = n + model_.radial_block();
-        for (int first = 0; first < directions; first += block) {
-            Block *dM = dM_.data(), *dA = dA_.data();
-            for (int i = 0; i < model_.slot_count; ++i) dA[i] = Block{};
-            bool tangent = false;
-            for (int l = 0; l < block && first + l < directions; ++l) tangent |= first + l >= n;
-            if (tangent)
-                for (int i = 0; i < model_.reduced_count; ++i) dM[i] = Block{};
-            for (int l = 0; l < block && first + l < directions; ++l) {
-                if (first + l < n)
-                    dA[model_.scalar_slots[first + l]].v[l / lanes][l % lanes] += 1.0;
-                else
-                    seed(dM, first + l - n, l);
+        const int n = program_.size(), directions = n + model_.radial_block();
+        Block *dS = dS_.data(), *dA = dA_.data();
+        for (int first = 0; first < directions; first += Block::size) {
+            const int last = std::min(directions, first + Block::size);
+            const bool radial = last > n;
+            if (radial) {
+                for (int i = 0; i < program_.moment_count; ++i) dS[i] = Block{};
+                for (int each = std::max(first, n); each < last; ++each)
+                    seed_moments(dS, each - n, each - first);
+                forward_tangent();
+                last_layer<double>(model_, dS, dA);
+            } else {
+                for (int i = 0; i < program_.slot_count; ++i) dA[i] = Block{};
             }
-            tangent ? sweep<true>(dM, dA) : sweep<false>(dM, dA);
-            fold(dA);
-            for (int i = 0; i < model_.reduced_count; ++i)
-                for (int v = 0; v < vecs; ++v)
-                    *reinterpret_cast<vec*>(D_.data() + static_cast<size_t>(i) * stride_ + first +
-                                            v * lanes) = dA[i].v[v];
+            for (int b = first; b < std::min(last, n); ++b) seed_invariant(dA, b, b - first);
+            radial ? backward_tangent<true>() : backward_tangent<false>();
+            for (int i = 0; i < program_.moment_count; ++i)
+                *reinterpret_cast<Block*>(D_.data() + static_cast<size_t>(i) * stride_ + first) =
+                    dA[i];
         }
     }
 
-    /// dM of direction c[z, mu, k]: the moments of that mu become N[z, k].
-    void seed(Block* dM, int direction, int l) const {
+    /// dS of direction c[z, mu, k]: the moments of that mu become N[z, k].
+    void seed_moments(Block* dS, int direction, int l) const {
         const int k = direction % R_, mu = direction / R_ % K_, z = direction / R_ / K_;
-        const double* N = N_.data() + (z * R_ + k) * monomials();
-        Block* out = dM + model_.reduced_begin[mu];
-        for (int i = 0; i < model_.monomial_count[mu]; ++i) out[i].v[l / lanes][l % lanes] = N[i];
+        const double* N = N_.data() + (z * R_ + k) * model_.angulars();
+        Block* out = dS + model_.reduced_begin[mu];
+        for (int i = 0; i < model_.reduced_size(mu); ++i) out[i][l] = N[i];
     }
 
+    /// dA of direction zeta_b: the derivatives of its invariant.
+    void seed_invariant(Block* dA, int b, int l) const {
+        const Invariant& each = program_.invariants[b];
+        const double* S = S_.data();
+        if (each.right < 0) {
+            dA[each.left][l] += 1;
+            return;
+        }
+        for (int i = 0; i < each.length; ++i) {
+            dA[each.left + i][l] += S[each.right + i];
+            dA[each.right + i][l] += S[each.left + i];
+        }
+    }
+
+    /// As forward() of sweeps.hpp, for changes dS of S.
+    void forward_tangent() {
+        const double* S = S_.data();
+        Block* dS = dS_.data();
+        apply<double>(program_.tensors, dS, dS);
+        for (const Coupling& c : program_.couplings) {
+            Block *sum = c.is_product() ? dS + c.target : dproducts_.data(), *part = dright_.data();
+            multiply(dS + c.left, c.n_left, S + c.right, c.n_right, sum);
+            multiply(S + c.left, c.n_left, dS + c.right, c.n_right, part);
+            for (int p = 0; p < c.products(); ++p) sum[p] += part[p];
+            if (!c.is_product()) apply<double>(program_.combine, c.begin, c.end, sum, dS);
+        }
+        for (const Target& t : program_.targets) {
+            Block total{};
+            for (int p = t.begin; p < t.end; ++p) {
+                const Product& x = program_.products[p];
+                total += x.factor * S[x.right] * dS[x.left];
+                total += x.factor * S[x.left] * dS[x.right];
+            }
+            dS[t.target] = total;
+        }
+    }
+
+    /// As backward(), for changes dA of A, and where `tangent` of S by dS.
     template <bool tangent>
-    void sweep(Block* dM, Block* dA) const {
-        const double *M = M_.data(), *A = A_.data();
-        const Product<double>* products = model_.products.data();
-        if constexpr (tangent) {
-            for (const Expansion& e : model_.expansions)
-                for (int v = 0; v < vecs; ++v)
-                    dM[e.target].v[v] = dM[e.plus].v[v] - dM[e.minus_x].v[v] - dM[e.minus_y].v[v];
-            for (const Target& t : model_.targets) {
-                Block total{};
-                for (int p = t.begin; p < t.end; ++p) {
-                    const Product<double>& x = products[p];
-                    add(total, x.factor * M[x.right], dM[x.left]);
-                    add(total, x.factor * M[x.left], dM[x.right]);
-                }
-                dM[t.target] = total;
+    void backward_tangent() {
+        const double *S = S_.data(), *A = A_.data();
+        const Block* dS = dS_.data();
+        Block* dA = dA_.data();
+        const auto add = [&](int from, double factor, int left, int right) {
+            dA[left] += factor * S[right] * dA[from];
+            dA[right] += factor * S[left] * dA[from];
+            if constexpr (tangent) {
+                dA[left] += factor * A[from] * dS[right];
+                dA[right] += factor * A[from] * dS[left];
             }
-        }
-        for (auto t = model_.targets.rbegin(); t != model_.targets.rend(); ++t) {
-            const Block dadjoint = dA[t->target];
-            const double adjoint = A[t->target];
+        };
+        for (auto t = program_.targets.rbegin(); t != program_.targets.rend(); ++t)
             for (int p = t->begin; p < t->end; ++p) {
-                const Product<double>& x = products[p];
-                add(dA[x.left], x.factor * M[x.right], dadjoint);
-                add(dA[x.right], x.factor * M[x.left], dadjoint);
-                if constexpr (tangent) {
-                    add(dA[x.left], x.factor * adjoint, dM[x.right]);
-                    add(dA[x.right], x.factor * adjoint, dM[x.left]);
-                }
+                const Product& x = program_.products[p];
+                add(t->target, x.factor, x.left, x.right);
+            }
+        for (const Coupling& c : program_.couplings) {
+            const Block* d_p = dA + c.target;
+            const double* d_A = A + c.target;
+            if (!c.is_product()) {
+                const int end = c.back_begin + c.products();
+                apply<double>(program_.spread, c.back_begin, end, dA, dproducts_.data());
+                apply<double>(program_.spread, c.back_begin, end, A, products_.data());
+                d_p = dproducts_.data(), d_A = products_.data();
+            }
+            pull_left(d_p, c.n_left, S + c.right, c.n_right, dA + c.left);
+            pull_right(d_p, S + c.left, c.n_left, c.n_right, dA + c.right);
+            if constexpr (tangent) {
+                pull_left(d_A, c.n_left, dS + c.right, c.n_right, dA + c.left);
+                pull_right(d_A, dS + c.left, c.n_left, c.n_right, dA + c.right);
             }
         }
+        apply<double>(program_.tensors_back, dA, dA);
     }
 
     /// Rows of forces and virial from neighbour n of atom i.
@@ -263,13 +324,14 @@ class Differentiator {
                    const JacobianRows& out) {
         const Pair& j = pairs_.data()[n];
         gradient_derivatives(j, n);
-        const int type = nb.types[i], scalars = model_.scalars(), radial = model_.radial_block();
-        const size_t m = model_.parameters();
+        const int type = nb.types[i], invariants = program_.size();
+        const int radial = model_.radial_block();
+        const size_t m = columns();
         const size_t radial_column = static_cast<size_t>(type) * radial;
-        const size_t scalar_column = model_.radial_parameters() + C_;
+        const size_t invariant_column = model_.radial_parameters() + C_;
         auto add_row = [&](double* row, double factor, const double* dg) {
-            for (int a = 0; a < scalars; ++a) row[scalar_column + a] += factor * dg[a];
-            for (int c = 0; c < radial; ++c) row[radial_column + c] += factor * dg[scalars + c];
+            for (int b = 0; b < invariants; ++b) row[invariant_column + b] += factor * dg[b];
+            for (int c = 0; c < radial; ++c) row[radial_column + c] += factor * dg[invariants + c];
         };
         if (out.forces) {
             double* own = out.forces + (i - first) * 3 * m;
@@ -291,24 +353,24 @@ class Differentiator {
 
     /// dg[d, direction] = d(dV/dr_j)_d / dtheta.
     void gradient_derivatives(const Pair& j, int n) {
-        const int L = monomials(), reduced = model_.reduced_count;
-        const double *mono = mono_.data() + n * L, *dmono = dmono_.data() + n * L * 3;
+        const int L = model_.angulars(), reduced = program_.moment_count;
+        const double *w = w_.data() + n * L, *dw = dw_.data() + n * L * 3;
         const double *f = f_.data() + n * K_, *df = df_.data() + n * K_;
         double* T = T_.reserve(static_cast<size_t>(reduced) * 3);  // dM_i/dr_j
         for (int mu = 0; mu < K_; ++mu)
-            for (int i = 0; i < model_.monomial_count[mu]; ++i)
+            for (int i = 0; i < model_.reduced_size(mu); ++i)
                 for (int d = 0; d < 3; ++d)
                     T[3 * (model_.reduced_begin[mu] + i) + d] =
-                        df[mu] * j.u[d] * mono[i] + f[mu] * dmono[3 * i + d];
-        multiply(T, reduced);
+                        df[mu] * j.u[d] * w[i] + f[mu] * dw[3 * i + d];
+        combine_directions(T, reduced);
         for (int mu = 0; mu < K_; ++mu) {
             const double* A = A_.data() + model_.reduced_begin[mu];
             double G = 0, dG[3] = {0, 0, 0};
-            for (int i = 0; i < model_.monomial_count[mu]; ++i) {
-                G += A[i] * mono[i];
-                for (int d = 0; d < 3; ++d) dG[d] += A[i] * dmono[3 * i + d];
+            for (int i = 0; i < model_.reduced_size(mu); ++i) {
+                G += A[i] * w[i];
+                for (int d = 0; d < 3; ++d) dG[d] += A[i] * dw[3 * i + d];
             }
-            double* direct = dg_.data() + model_.scalars() + (j.type * K_ + mu) * R_;
+            double* direct = dg_.data() + program_.size() + (j.type * K_ + mu) * R_;
             for (int d = 0; d < 3; ++d)
                 for (int k = 0; k < R_; ++k)
                     direct[d * stride_ + k] +=
@@ -318,18 +380,18 @@ class Differentiator {
     }
 
     /// dg = T^T D, (3, reduced) x (reduced, directions).
-    void multiply(const double* T, int reduced) {
-        for (int column = 0; column < stride_; column += block) {
-            vec total[3][vecs] = {};
+    void combine_directions(const double* T, int reduced) {
+        for (int column = 0; column < stride_; column += Block::size) {
+            vec total[3][Block::vecs] = {};
             const double* D = D_.data() + column;
             for (int i = 0; i < reduced; ++i, D += stride_) {
-                for (int v = 0; v < vecs; ++v) {
+                for (int v = 0; v < Block::vecs; ++v) {
                     const vec x = *reinterpret_cast<const vec*>(D + v * lanes);
                     for (int d = 0; d < 3; ++d) total[d][v] += T[3 * i + d] * x;
                 }
             }
             for (int d = 0; d < 3; ++d)
-                for (int v = 0; v < vecs; ++v)
+                for (int v = 0; v < Block::vecs; ++v)
                     *reinterpret_cast<vec*>(dg_.data() + d * stride_ + column + v * lanes) =
                         total[d][v];
         }
@@ -343,12 +405,22 @@ inline void jacobian(const Model& model, const Neighbourhoods& nb, const Jacobia
     threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, nb.structures)));
     in_parallel(threads, [&](int thread, int count) {
         Differentiator differentiate(model);
+        const int64_t columns = differentiate.columns();
+        Buffer<double> rows;
         for (int64_t s = thread; s < nb.structures; s += count) {
-            JacobianRows rows;
-            if (out.energies) rows.energy = out.energies + s * m;
-            if (out.forces) rows.forces = out.forces + nb.structure_offsets[s] * 3 * m;
-            if (out.virials) rows.virial = out.virials + s * 6 * m;
-            differentiate(nb, s, rows);
+            const int64_t first = nb.structure_offsets[s];
+            const int64_t force_rows = out.forces ? 3 * (nb.structure_offsets[s + 1] - first) : 0;
+            const int64_t virial_rows = out.virials ? 6 : 0;
+            double* energy = rows.zeros((1 + force_rows + virial_rows) * columns);
+            double* forces = energy + columns;
+            double* virial = forces + force_rows * columns;
+            differentiate(nb, s,
+                          {energy, out.forces ? forces : nullptr, out.virials ? virial : nullptr});
+            if (out.energies) differentiate.to_parameters(energy, 1, out.energies + s * m);
+            if (out.forces)
+                differentiate.to_parameters(forces, force_rows, out.forces + first * 3 * m);
+            if (out.virials)
+                differentiate.to_parameters(virial, virial_rows, out.virials + s * 6 * m);
         }
     });
 }

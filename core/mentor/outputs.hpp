@@ -21,6 +21,7 @@ struct Outputs {
 
     bool derivatives() const { return forces || virials || site_virials; }
     bool needs_rows() const { return rows || row_sums || grades; }
+    bool needs_basis() const { return basis || needs_rows(); }
 };
 
 /// Results of jacobian, all zero on entry; m = parameters.

@@ -4,8 +4,7 @@
 
 #include <cmath>
 
-#include "arch.hpp"
-#include "model.hpp"
+#include "batch.hpp"
 
 namespace mentor::MENTOR_ARCH {
 
@@ -15,6 +14,7 @@ template <class Real>
 struct RadialArgument {
     Real t, dt_dr, s, ds_dr;
 
+    RadialArgument() = default;
     RadialArgument(const PotentialData& p, Real r, Real present) {
         const real min_dist = p.min_dist, max_dist = p.max_dist, range = max_dist - min_dist;
         const real two = 2;
@@ -63,6 +63,113 @@ struct Repulsion {
         const double here = 1e4 * std::exp(-10.0 * (r - 1.0));
         energy = here - 1e4 * std::exp(-10.0 * (p.min_dist - 1.0));
         derivative = -10.0 * here;
+    }
+};
+
+/// `x` in the lanes where the neighbour is of species z, 0 elsewhere.
+inline vec only(const Neighbour& j, int z, const vec& x) {
+    if (j.lowest == j.highest) return x;
+    return j.species == broadcast(static_cast<real>(z)) ? x : vec{};
+}
+
+/// f_mu(r) = sum_k c_k Q_k(r) and their derivatives, for all neighbours of a batch.
+class RadialFunctions {
+  public:
+    /// `keep_basis`: whether basis(n) will be asked for.
+    void prepare(const Model& model, const Batch& batch, bool keep_basis) {
+        K_ = model.radial_funcs(), R_ = model.basis_size();
+        const size_t size = batch.size;
+        f_.reserve(size * K_ + 1), df_.reserve(size * K_ + 1);
+        T_.reserve(static_cast<size_t>(4) * R_);
+        if (keep_basis) Q_.reserve(size * R_ + 1);
+        int n = 0;
+        for (; n + 4 <= batch.size; n += 4) add<4>(model, batch, n, keep_basis);
+        for (; n < batch.size; n += 2) add<2>(model, batch, n, keep_basis);
+        repulsion = vec{};
+        repulsive = model.data.radial_basis_type == RadialBasis::RBChebyshev_repuls;
+        if (repulsive) repel(model, batch);
+    }
+
+    /// f_mu(r_n), [K].
+    const vec* f(int n) const { return f_.data() + n * K_; }
+    /// df_mu/dr, [K].
+    const vec* df(int n) const { return df_.data() + n * K_; }
+    /// Q_k(r_n), [R].
+    const vec* basis(int n) const { return Q_.data() + n * R_; }
+
+    bool repulsive = false;
+    vec repulsion;  // energy that RBChebyshev_repuls adds to each atom, eV
+    /// Its derivative by r_n.
+    const vec& repulsion_slope(int n) const { return slope_.data()[n]; }
+
+  private:
+    int K_ = 0, R_ = 0;
+    Buffer<vec> f_, df_, T_, Q_, slope_;
+
+    /// `count` neighbours from n on: T_k once, then for each mu the sums over k.
+    template <int count>
+    void add(const Model& model, const Batch& batch, int n, bool keep_basis) {
+        const Neighbour* j = &batch.neighbour(n);
+        RadialArgument<vec> x[count];
+        vec* T = T_.data();
+        int lowest = model.species() - 1, highest = 0;
+        for (int c = 0; c < count; ++c) {
+            x[c] = RadialArgument<vec>(model.data, j[c].r, j[c].present);
+            lowest = std::min(lowest, j[c].lowest), highest = std::max(highest, j[c].highest);
+            const vec twice = x[c].t + x[c].t;
+            vec before = broadcast(1), here = x[c].t;
+            T[c] = before;
+            for (int k = 1; k < R_; ++k) {
+                T[k * count + c] = here;
+                const vec next = twice * here - before;
+                before = here, here = next;
+            }
+            if (keep_basis)
+                for (int k = 0; k < R_; ++k)
+                    Q_.data()[(n + c) * R_ + k] = T[k * count + c] * x[c].s;
+        }
+        vec *f = f_.data() + n * K_, *df = df_.data() + n * K_;
+        if (lowest < highest)
+            for (int i = 0; i < count * K_; ++i) f[i] = df[i] = vec{};
+        for (int z = lowest; z <= highest; ++z) {
+            const size_t first = (batch.species * model.species() + z) * K_ * R_;
+            const real* coeffs = model.coeffs.data<real>() + first;
+            const real* slopes = model.slopes.data<real>() + first;
+            for (int mu = 0; mu < K_; ++mu) {
+                vec sum[count], slope[count];
+                for (int c = 0; c < count; ++c) sum[c] = slope[c] = vec{};
+                for (int k = 0; k < R_; ++k)
+                    for (int c = 0; c < count; ++c) {
+                        sum[c] += coeffs[mu * R_ + k] * T[k * count + c];
+                        slope[c] += slopes[mu * R_ + k] * T[k * count + c];
+                    }
+                for (int c = 0; c < count; ++c) {
+                    const vec value = sum[c] * x[c].s;
+                    const vec derivative = slope[c] * x[c].dt_dr * x[c].s + sum[c] * x[c].ds_dr;
+                    if (lowest == highest) {
+                        f[c * K_ + mu] = value, df[c * K_ + mu] = derivative;
+                    } else {
+                        const vec here = broadcast(static_cast<real>(z));
+                        f[c * K_ + mu] = j[c].species == here ? value : f[c * K_ + mu];
+                        df[c * K_ + mu] = j[c].species == here ? derivative : df[c * K_ + mu];
+                    }
+                }
+            }
+        }
+    }
+
+    void repel(const Model& model, const Batch& batch) {
+        vec* slope = slope_.reserve(batch.size + 1);
+        for (int n = 0; n < batch.size; ++n) {
+            const Neighbour& j = batch.neighbour(n);
+            slope[n] = vec{};
+            for (int l = 0; l < lanes; ++l) {
+                if (j.present[l] == 0) continue;
+                const Repulsion here(model.data, j.r[l]);
+                repulsion[l] += here.energy;
+                slope[n][l] = here.derivative;
+            }
+        }
     }
 };
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mentor.neighbourhoods import Neighbourhoods
 
 PRECISIONS = ("double", "mixed")
+CONTRACTIONS = ("plan", "schedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class Kernel:
     precision
         ``"double"``, or ``"mixed"``: lanes in single precision, energies summed in double; basis
         functions, rows and Jacobians are in double precision all the same.
+    contraction
+        ``"plan"``, or ``"schedule"`` to run ``alpha_index_times`` product by product, as a check.
 
     Raises
     ------
@@ -133,6 +136,7 @@ class Kernel:
         threads: int = 0,
         variant: str = "",
         precision: str = "double",
+        contraction: str = "plan",
     ) -> None:
         radial_coeffs = np.ascontiguousarray(radial_coeffs, float)
         if radial_coeffs.ndim != 4 or radial_coeffs.shape[0] != radial_coeffs.shape[1]:
@@ -148,6 +152,10 @@ class Kernel:
                 raise InputError(f"{name} of the potential contain NaN or infinity; train it again")
         if precision not in PRECISIONS:
             raise InputError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS)}")
+        if contraction not in CONTRACTIONS:
+            raise InputError(
+                f"contraction = {contraction!r} is not one of {', '.join(CONTRACTIONS)}"
+            )
         species, _, funcs, size = radial_coeffs.shape
         self.threads = threads
         self.scalar_count = len(alpha_moment_mapping)
@@ -170,6 +178,7 @@ class Kernel:
                 np.ascontiguousarray(alpha_moment_mapping, np.int32),
                 variant,
                 precision == "mixed",
+                contraction == "plan",
             )
         except ValueError as error:
             raise InputError(f"not a valid potential: {error}") from None
@@ -178,6 +187,16 @@ class Kernel:
     def variant(self) -> str:
         """The instruction set in use."""
         return self._kernel.variant
+
+    @property
+    def planned(self) -> bool:
+        """Whether it runs a contraction plan, and not the schedule as it is."""
+        return self._kernel.planned
+
+    @property
+    def operations(self) -> int:
+        """Multiplications of one atom from the moments to energy and derivatives by moments."""
+        return self._kernel.operations
 
     def evaluate(
         self, neighbourhoods: "Neighbourhoods", *, forces: bool = True, virial: bool = True
