@@ -142,7 +142,7 @@ void Sweep::evaluate(const Model& model, bool mixed, const Atoms& atoms, const R
         chunk.grades.resize(count);
         out.grades = chunk.grades.data();
     }
-    const Variant& kernel = variant_named("");
+    static const Variant& kernel = variant_named("");
     const auto run = mixed && !out.needs_rows() ? kernel.evaluate_mixed : kernel.evaluate;
     run(model, neighbourhoods, out, 1);
     for (int64_t c = 0; c < count; ++c) {
