@@ -106,7 +106,7 @@ class Kernel {
 
     void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
                   Output<2> virials, Output<3> site_virials, Output<2> basis, Output<2> rows,
-                  int threads) const {
+                  Output<1> grades, const mentor::ActiveSetInverse* active_set, int threads) const {
         arrays.check(model_.species());
         const auto nbh = arrays.view();
         const size_t N = nbh.atoms, S = nbh.structures;
@@ -118,6 +118,10 @@ class Kernel {
         out.site_virials = data(site_virials, {N, 3, 3}, "site_virials must have shape (N, 3, 3)");
         out.basis = data(basis, {N, n}, "basis must have shape (N, n)");
         out.rows = data(rows, {N, m}, "rows must have shape (N, m)");
+        out.grades = data(grades, {N}, "grades must have shape (N,)");
+        out.active_set = active_set;
+        require(!out.grades || (active_set && active_set->size == m),
+                "grades need the active set of this potential");
         nb::gil_scoped_release release;
         const auto evaluate =
             mixed_ && !rows && !basis ? variant_->evaluate_mixed : variant_->evaluate;
@@ -135,6 +139,10 @@ class Kernel {
         out.virials = data(virials, {S, 6, m}, "virials must have shape (S, 6, m)");
         nb::gil_scoped_release release;
         variant_->jacobian(model_, nbh, out, thread_count(threads));
+    }
+
+    mentor::ActiveSetInverse active_set(const Array<const double, nb::ndim<2>>& inverse) const {
+        return {model_, {inverse.data(), inverse.data() + inverse.size()}};
     }
 
     const mentor::Model& model() const { return model_; }
@@ -208,6 +216,7 @@ NB_MODULE(_core, module) {
                       Array<const double, nb::shape<-1, 3>>>(),
              "types"_a.noconvert(), "structure_offsets"_a.noconvert(), "offsets"_a.noconvert(),
              "neighbours"_a.noconvert(), "displacements"_a.noconvert());
+    nb::class_<mentor::ActiveSetInverse>(module, "ActiveSetInverse");
     nb::class_<Kernel>(module, "Kernel")
         .def(
             "__init__",
@@ -241,10 +250,12 @@ NB_MODULE(_core, module) {
         .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
              "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "site_virials"_a.noconvert() = nb::none(),
-             "basis"_a.noconvert() = nb::none(), "rows"_a.noconvert() = nb::none(), "threads"_a = 0)
+             "basis"_a.noconvert() = nb::none(), "rows"_a.noconvert() = nb::none(),
+             "grades"_a.noconvert() = nb::none(), "active_set"_a = nb::none(), "threads"_a = 0)
         .def("jacobian", &Kernel::jacobian, "neighbourhoods"_a,
              "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "threads"_a = 0)
+        .def("active_set", &Kernel::active_set, "inverse"_a.noconvert())
         .def_prop_ro("variant", &Kernel::variant)
         .def_prop_ro("planned", [](const Kernel& k) { return k.model().program->planned; })
         .def_prop_ro("operations", [](const Kernel& k) { return k.model().program->operations(); });
