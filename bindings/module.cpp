@@ -10,7 +10,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "dispatch.hpp"
-#include "mentor/neighbour_list.hpp"
+#include "mentor/potential_file.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -162,40 +162,78 @@ nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_lis
     return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
 }
 
+/// The same for an array whose length is not its own business.
+template <class T>
+nb::ndarray<nb::numpy, T> to_numpy(mentor::Storage<T>&& values,
+                                   std::initializer_list<size_t> shape) {
+    T* kept = values.release();
+    nb::capsule owner(kept, [](void* p) noexcept { mentor::Free{}(p); });
+    return nb::ndarray<nb::numpy, T>(kept, shape, owner);
+}
+
 nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
                          const Array<const double, nb::shape<-1, 3, 3>>& cells,
                          const Array<const bool, nb::shape<-1, 3>>& pbc,
-                         const Array<const int64_t, nb::ndim<1>>& structure_offsets,
-                         double cutoff) {
-    const size_t structures = cells.shape(0);
-    require(pbc.shape(0) == structures && structure_offsets.size() == structures + 1,
+                         const Array<const int64_t, nb::ndim<1>>& structure_offsets, double cutoff,
+                         int threads) {
+    const size_t count = cells.shape(0);
+    const int64_t* offsets = structure_offsets.data();
+    require(pbc.shape(0) == count && structure_offsets.size() == count + 1,
             "cells, pbc and structure_offsets differ in length");
-    require(structure_offsets.data()[0] == 0 &&
-                structure_offsets.data()[structures] == static_cast<int64_t>(positions.shape(0)),
+    require(offsets[0] == 0 && offsets[count] == static_cast<int64_t>(positions.shape(0)),
             "structure_offsets must run from 0 to the number of atoms");
+    std::vector<mentor::Periodic> structures;
+    for (size_t s = 0; s < count; ++s) {
+        require(offsets[s] <= offsets[s + 1], "structure_offsets must not decrease");
+        structures.push_back({offsets[s + 1] - offsets[s], positions.data() + 3 * offsets[s],
+                              cells.data() + 9 * s, pbc.data() + 3 * s});
+    }
     mentor::Pairs pairs;
     {
         nb::gil_scoped_release release;
-        for (size_t s = 0; s < structures; ++s) {
-            const int64_t first = structure_offsets.data()[s],
-                          last = structure_offsets.data()[s + 1];
-            require(first <= last, "structure_offsets must not decrease");
-            const mentor::Periodic structure{last - first, positions.data() + 3 * first,
-                                             cells.data() + 9 * s, pbc.data() + 3 * s};
-            mentor::NeighbourSearch(structure, cutoff).append(pairs, first);
-        }
+        pairs = mentor::variants().front()->find_pairs(structures, cutoff, thread_count(threads));
     }
-    const size_t atoms = pairs.offsets.size(), count = pairs.neighbours.size();
-    return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms}),
-                          to_numpy(std::move(pairs.neighbours), {count}),
-                          to_numpy(std::move(pairs.displacements), {count, 3}));
+    const size_t atoms = pairs.atoms, size = pairs.count;
+    return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms + 1}),
+                          to_numpy(std::move(pairs.neighbours), {size}),
+                          to_numpy(std::move(pairs.displacements), {size, 3}));
 }
 
 mentor::RadialBasis radial_basis(const std::string& name) {
-    if (name == "RBChebyshev") return mentor::RadialBasis::RBChebyshev;
-    if (name == "RBChebyshev_repuls") return mentor::RadialBasis::RBChebyshev_repuls;
-    if (name == "BChebyshev") return mentor::RadialBasis::BChebyshev;
+    mentor::RadialBasis basis;
+    if (mentor::radial_basis_named(name, basis)) return basis;
     throw std::invalid_argument("radial_basis_type '" + name + "' is not known");
+}
+
+nb::dict read_potential_file(const std::string& path) {
+    auto file = mentor::read_potential_file(path);
+    auto& data = file.data;
+    const size_t C = data.species_count, K = data.radial_funcs_count, R = data.radial_basis_size;
+    const size_t m = C * C * K * R + C + data.moment_coeffs.size();
+    const size_t scalars = data.moment_coeffs.size();
+    const auto rows = [](const std::vector<std::array<int, 4>>& rows) {
+        std::vector<int> flat;
+        for (const auto& row : rows) flat.insert(flat.end(), row.begin(), row.end());
+        return to_numpy(std::move(flat), {rows.size(), 4});
+    };
+    nb::dict fields;
+    fields["radial_basis_type"] = mentor::radial_basis_name(data.radial_basis_type);
+    fields["scaling"] = data.scaling;
+    fields["min_dist"] = data.min_dist;
+    fields["max_dist"] = data.max_dist;
+    fields["species_count"] = data.species_count;
+    fields["alpha_moments_count"] = data.alpha_moments_count;
+    fields["radial_coeffs"] = to_numpy(std::move(data.radial_coeffs), {C, C, K, R});
+    fields["species_coeffs"] = to_numpy(std::move(data.species_coeffs), {C});
+    fields["moment_coeffs"] = to_numpy(std::move(data.moment_coeffs), {scalars});
+    fields["alpha_index_basic"] = rows(data.alpha_index_basic);
+    fields["alpha_index_times"] = rows(data.alpha_index_times);
+    fields["alpha_moment_mapping"] = to_numpy(std::move(data.alpha_moment_mapping), {scalars});
+    fields["elements"] = nb::cast(file.elements);
+    fields["per_structure"] = file.per_structure;
+    fields["inverse"] = file.has_active_set ? nb::cast(to_numpy(std::move(file.inverse), {m, m}))
+                                            : nb::object(nb::none());
+    return fields;
 }
 
 }  // namespace
@@ -209,7 +247,8 @@ NB_MODULE(_core, module) {
         return names;
     });
     module.def("neighbour_list", &neighbour_list, "positions"_a.noconvert(), "cells"_a.noconvert(),
-               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a);
+               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a, "threads"_a = 0);
+    module.def("read_potential_file", &read_potential_file, "path"_a);
     nb::class_<NeighbourArrays>(module, "NeighbourArrays")
         .def(nb::init<Array<const int32_t, nb::ndim<1>>, Array<const int64_t, nb::ndim<1>>,
                       Array<const int64_t, nb::ndim<1>>, Array<const int32_t, nb::ndim<1>>,

@@ -81,6 +81,23 @@ def neighbour_list(
     return _core.neighbour_list(positions, cells, pbc, structure_offsets, cutoff)
 
 
+def read_potential_file(path: str) -> dict:
+    """What programs without Python (LAMMPS) read from a ``.mtp`` or ``.almtp`` file; for tests.
+
+    The fields of :class:`mentor.Potential` under their names, ``elements`` as a list, empty where
+    the file names none, ``per_structure``, and A⁻¹ as ``inverse`` (None without active set).
+
+    Raises
+    ------
+    InputError
+        The file is no complete trained potential.
+    """
+    try:
+        return _core.read_potential_file(path)
+    except RuntimeError as error:
+        raise InputError(str(error)) from None
+
+
 class Kernel:
     """A potential compiled for evaluation; see :class:`mentor.potential.Potential` for its fields.
 
