@@ -10,7 +10,6 @@
 #include <nanobind/stl/vector.h>
 
 #include "dispatch.hpp"
-#include "mentor/neighbour_list.hpp"
 #include "mentor/potential_file.hpp"
 
 namespace nb = nanobind;
@@ -107,7 +106,7 @@ class Kernel {
 
     void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
                   Output<2> virials, Output<3> site_virials, Output<2> basis, Output<2> rows,
-                  int threads) const {
+                  Output<1> grades, const mentor::ActiveSetInverse* active_set, int threads) const {
         arrays.check(model_.species());
         const auto nbh = arrays.view();
         const size_t N = nbh.atoms, S = nbh.structures;
@@ -119,6 +118,10 @@ class Kernel {
         out.site_virials = data(site_virials, {N, 3, 3}, "site_virials must have shape (N, 3, 3)");
         out.basis = data(basis, {N, n}, "basis must have shape (N, n)");
         out.rows = data(rows, {N, m}, "rows must have shape (N, m)");
+        out.grades = data(grades, {N}, "grades must have shape (N,)");
+        out.active_set = active_set;
+        require(!out.grades || (active_set && active_set->size == m),
+                "grades need the active set of this potential");
         nb::gil_scoped_release release;
         const auto evaluate =
             mixed_ && !rows && !basis ? variant_->evaluate_mixed : variant_->evaluate;
@@ -138,6 +141,10 @@ class Kernel {
         variant_->jacobian(model_, nbh, out, thread_count(threads));
     }
 
+    mentor::ActiveSetInverse active_set(const Array<const double, nb::ndim<2>>& inverse) const {
+        return {model_, {inverse.data(), inverse.data() + inverse.size()}};
+    }
+
     const mentor::Model& model() const { return model_; }
     std::string variant() const { return variant_->name; }
 
@@ -155,33 +162,41 @@ nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_lis
     return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
 }
 
+/// The same for an array whose length is not its own business.
+template <class T>
+nb::ndarray<nb::numpy, T> to_numpy(mentor::Storage<T>&& values,
+                                   std::initializer_list<size_t> shape) {
+    T* kept = values.release();
+    nb::capsule owner(kept, [](void* p) noexcept { mentor::Free{}(p); });
+    return nb::ndarray<nb::numpy, T>(kept, shape, owner);
+}
+
 nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
                          const Array<const double, nb::shape<-1, 3, 3>>& cells,
                          const Array<const bool, nb::shape<-1, 3>>& pbc,
-                         const Array<const int64_t, nb::ndim<1>>& structure_offsets,
-                         double cutoff) {
-    const size_t structures = cells.shape(0);
-    require(pbc.shape(0) == structures && structure_offsets.size() == structures + 1,
+                         const Array<const int64_t, nb::ndim<1>>& structure_offsets, double cutoff,
+                         int threads) {
+    const size_t count = cells.shape(0);
+    const int64_t* offsets = structure_offsets.data();
+    require(pbc.shape(0) == count && structure_offsets.size() == count + 1,
             "cells, pbc and structure_offsets differ in length");
-    require(structure_offsets.data()[0] == 0 &&
-                structure_offsets.data()[structures] == static_cast<int64_t>(positions.shape(0)),
+    require(offsets[0] == 0 && offsets[count] == static_cast<int64_t>(positions.shape(0)),
             "structure_offsets must run from 0 to the number of atoms");
+    std::vector<mentor::Periodic> structures;
+    for (size_t s = 0; s < count; ++s) {
+        require(offsets[s] <= offsets[s + 1], "structure_offsets must not decrease");
+        structures.push_back({offsets[s + 1] - offsets[s], positions.data() + 3 * offsets[s],
+                              cells.data() + 9 * s, pbc.data() + 3 * s});
+    }
     mentor::Pairs pairs;
     {
         nb::gil_scoped_release release;
-        for (size_t s = 0; s < structures; ++s) {
-            const int64_t first = structure_offsets.data()[s],
-                          last = structure_offsets.data()[s + 1];
-            require(first <= last, "structure_offsets must not decrease");
-            const mentor::Periodic structure{last - first, positions.data() + 3 * first,
-                                             cells.data() + 9 * s, pbc.data() + 3 * s};
-            mentor::NeighbourSearch(structure, cutoff).append(pairs, first);
-        }
+        pairs = mentor::variants().front()->find_pairs(structures, cutoff, thread_count(threads));
     }
-    const size_t atoms = pairs.offsets.size(), count = pairs.neighbours.size();
-    return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms}),
-                          to_numpy(std::move(pairs.neighbours), {count}),
-                          to_numpy(std::move(pairs.displacements), {count, 3}));
+    const size_t atoms = pairs.atoms, size = pairs.count;
+    return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms + 1}),
+                          to_numpy(std::move(pairs.neighbours), {size}),
+                          to_numpy(std::move(pairs.displacements), {size, 3}));
 }
 
 mentor::RadialBasis radial_basis(const std::string& name) {
@@ -232,7 +247,7 @@ NB_MODULE(_core, module) {
         return names;
     });
     module.def("neighbour_list", &neighbour_list, "positions"_a.noconvert(), "cells"_a.noconvert(),
-               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a);
+               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a, "threads"_a = 0);
     module.def("read_potential_file", &read_potential_file, "path"_a);
     nb::class_<NeighbourArrays>(module, "NeighbourArrays")
         .def(nb::init<Array<const int32_t, nb::ndim<1>>, Array<const int64_t, nb::ndim<1>>,
@@ -240,6 +255,7 @@ NB_MODULE(_core, module) {
                       Array<const double, nb::shape<-1, 3>>>(),
              "types"_a.noconvert(), "structure_offsets"_a.noconvert(), "offsets"_a.noconvert(),
              "neighbours"_a.noconvert(), "displacements"_a.noconvert());
+    nb::class_<mentor::ActiveSetInverse>(module, "ActiveSetInverse");
     nb::class_<Kernel>(module, "Kernel")
         .def(
             "__init__",
@@ -273,10 +289,12 @@ NB_MODULE(_core, module) {
         .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
              "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "site_virials"_a.noconvert() = nb::none(),
-             "basis"_a.noconvert() = nb::none(), "rows"_a.noconvert() = nb::none(), "threads"_a = 0)
+             "basis"_a.noconvert() = nb::none(), "rows"_a.noconvert() = nb::none(),
+             "grades"_a.noconvert() = nb::none(), "active_set"_a = nb::none(), "threads"_a = 0)
         .def("jacobian", &Kernel::jacobian, "neighbourhoods"_a,
              "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "threads"_a = 0)
+        .def("active_set", &Kernel::active_set, "inverse"_a.noconvert())
         .def_prop_ro("variant", &Kernel::variant)
         .def_prop_ro("planned", [](const Kernel& k) { return k.model().program->planned; })
         .def_prop_ro("operations", [](const Kernel& k) { return k.model().program->operations(); });

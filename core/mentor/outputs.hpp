@@ -4,6 +4,7 @@
 #include "grade.hpp"
 #include "model.hpp"
 #include "neighbourhoods.hpp"
+#include "pairs.hpp"
 
 namespace mentor {
 
@@ -37,6 +38,7 @@ struct Variant {
     void (*evaluate)(const Model&, const Neighbourhoods&, const Outputs&, int threads);
     void (*evaluate_mixed)(const Model&, const Neighbourhoods&, const Outputs&, int threads);
     void (*jacobian)(const Model&, const Neighbourhoods&, const JacobianOutputs&, int threads);
+    Pairs (*find_pairs)(const std::vector<Periodic>&, double cutoff, int threads);
 };
 
 }  // namespace mentor

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
@@ -34,6 +35,9 @@ class Model(Protocol):
     @property
     def kernel(self) -> "Kernel":
         """The compiled kernel."""
+
+    def grades(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
+        """Extrapolation grade of every atom, shape (N,)."""
 
 
 class Calculator(AseCalculator):
@@ -132,5 +136,4 @@ class Calculator(AseCalculator):
                 self.results["stress"] = stress_from_virial(evaluation.virials[0], volume)
 
     def _grade(self) -> None:
-        rows = self.potential.kernel.rows(self._neighbourhoods)
-        self.results["grades"] = self.potential.active_set.atom_grades(rows)
+        self.results["grades"] = self.potential.grades(self._neighbourhoods)

@@ -240,6 +240,23 @@ class Kernel:
         )
         return result, rows
 
+    def active_set(self, inverse: np.ndarray) -> _core.ActiveSetInverse:
+        """A⁻¹ (m, m) of an active set, prepared for :meth:`grades`."""
+        try:
+            return self._kernel.active_set(np.ascontiguousarray(inverse, float))
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+    def grades(
+        self, neighbourhoods: "Neighbourhoods", active_set: _core.ActiveSetInverse
+    ) -> np.ndarray:
+        """Extrapolation grade max_j |b A⁻¹|_j of every atom by its row b = dV_i/dθ, shape (N,)."""
+        values = np.empty(_counts(neighbourhoods)[0])
+        self._kernel.evaluate(
+            _arrays(neighbourhoods), grades=values, active_set=active_set, threads=self.threads
+        )
+        return values
+
     def basis(self, neighbourhoods: "Neighbourhoods") -> np.ndarray:
         """B_α of every atom, shape (N, n)."""
         values = np.empty((_counts(neighbourhoods)[0], self.scalar_count))

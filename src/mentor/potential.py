@@ -14,6 +14,7 @@ from mentor.active_set import ActiveSet
 from mentor.calculator import Calculator
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
+from mentor.neighbourhoods import Neighbourhoods
 from mentor.settings import command, option
 
 
@@ -101,9 +102,25 @@ class Potential:
             alpha_moment_mapping=self.alpha_moment_mapping,
         )
 
+    def grades(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
+        """Extrapolation grade of every atom, shape (N,); needs an active set.
+
+        In `configuration` mode each atom carries the grade of its structure.
+        """
+        if self.active_set.mode == "configuration":
+            rows = self.kernel.rows(neighbourhoods)
+            per_structure = np.split(rows, neighbourhoods.structure_offsets[1:-1])
+            return np.concatenate([self.active_set.atom_grades(own) for own in per_structure])
+        return self.kernel.grades(neighbourhoods, self._prepared_active_set)
+
+    @cached_property
+    def _prepared_active_set(self) -> object:
+        return self.kernel.active_set(self.active_set.inverse)
+
     def __getstate__(self) -> dict:
         """Pickled and copied without the kernel, which is compiled again where it is needed."""
-        return {name: value for name, value in self.__dict__.items() if name != "kernel"}
+        compiled = ("kernel", "_prepared_active_set")
+        return {name: value for name, value in self.__dict__.items() if name not in compiled}
 
     def calculator(self) -> Calculator:
         """An ASE calculator: ``atoms.calc = potential.calculator()``.

@@ -1,0 +1,27 @@
+// What neighbour_list.hpp takes and gives.
+#pragma once
+
+#include <cstdint>
+
+#include "memory.hpp"
+
+namespace mentor {
+
+/// One structure. Cell vectors are rows; they must be independent, also in directions that do not
+/// repeat, where any vector out of the plane of the others serves.
+struct Periodic {
+    int64_t atoms;
+    const double* positions;  // [atoms][3], Å
+    const double* cell;       // [3][3], Å
+    const bool* pbc;          // [3]
+};
+
+/// Directed pairs in the order of their first atom, as in Neighbourhoods.
+struct Pairs {
+    int64_t atoms = 0, count = 0;
+    Storage<int64_t> offsets;       // [atoms + 1]
+    Storage<int32_t> neighbours;    // [count]
+    Storage<double> displacements;  // [count][3], r_ij = x_j + image - x_i, Å
+};
+
+}  // namespace mentor
