@@ -145,7 +145,12 @@ def test_a_batch_equals_its_structures_one_by_one():
 
 def built(potential, **how) -> Kernel:
     """The kernel of ``potential`` with other threads or another instruction set."""
-    fields = inspect.signature(Kernel).parameters.keys() - {"threads", "variant", "precision", "contraction"}
+    fields = inspect.signature(Kernel).parameters.keys() - {
+        "threads",
+        "variant",
+        "precision",
+        "contraction",
+    }
     return Kernel(**{name: getattr(potential, name) for name in fields}, **how)
 
 
