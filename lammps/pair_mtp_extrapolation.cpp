@@ -98,8 +98,7 @@ void PairMTPExtrapolation::accept(PotentialFile&& file, const std::string& path)
              ": has no active set, so there are no grades; use the .almtp file, or pair_style mtp");
     std::string problem;
     try {
-        active_set_ = std::make_unique<const ActiveSetInverse>(
-            static_cast<size_t>(model_->parameters()), std::move(file.inverse));
+        active_set_ = std::make_unique<const ActiveSetInverse>(*model_, std::move(file.inverse));
     } catch (const std::exception& invalid) {
         problem = path + ": " + invalid.what();
     }
