@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_MARGIN = 1.0  # Å, around the atoms where the structure does not repeat
+_MARGIN = 1000.0
+# Å around the atoms where the structure does not repeat. What leaves this box is lost, which is an
+# error; a box that grows with its atoms would end the process where they fly off to infinity.
 _STRAIGHT = 1e-12  # part of the longest vector below which a tilt is rounding
 
 
@@ -36,10 +38,9 @@ class Box:
         return vectors @ self.axes
 
     def cell(self, vectors: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """The structure's cell for new box vectors; ``before`` where it does not repeat."""
+        """The structure's cell of new ``vectors``; ``before`` where it does not repeat."""
         cell = np.array(before, float)
-        count = int(self.pbc.sum())
-        cell[self.pbc] = self.turned_back(vectors[:count])
+        cell[self.pbc] = self.turned_back(vectors)
         return cell
 
     def commands(self, types: int) -> list[str]:
@@ -52,7 +53,7 @@ class Box:
         if any(tilts):
             shape = "prism " + " ".join([*sides, *(f"{tilt:.17g}" for tilt in tilts)])
         return [
-            "boundary " + " ".join("p" if axis < count else "s" for axis in range(3)),
+            "boundary " + " ".join("p" if axis < count else "f" for axis in range(3)),
             "box tilt large",
             f"region mentor_box {shape} units box",
             f"create_box {types} mentor_box",

@@ -22,12 +22,13 @@ from mentor.units import FS
 BAR_PER_GPA = 1e4
 SPEED = 1000 * FS
 """LAMMPS' Å/ps of one unit of speed of ASE."""
-SMALL_CLUSTER = 1000
-"""Atoms up to which clusters are searched for neighbours without bins, of which an atom that flies
-off would need too many."""
+FEW = 500
+"""Atoms up to which also crystals are searched for neighbours without bins, which would not fit
+into thin cells; the large boxes of all else would have too many bins."""
 
-_GRADE, _UNWRAPPED, _VIRIAL = "mentor_grade", "mentor_unwrapped", "mentor_virial"
-_GLOBAL, _PER_ATOM, _SCALAR, _VECTOR, _ARRAY = 0, 1, 0, 1, 2  # codes of LAMMPS' library
+_UNWRAPPED, _VIRIAL = "mentor_unwrapped", "mentor_virial"
+_GLOBAL, _PER_ATOM, _SCALAR, _ARRAY = 0, 1, 0, 2  # codes of LAMMPS' library
+_ENDLESS = "break 1e300"  # grades are computed, and an infinite one is an error
 
 VIRIAL = (f"compute {_VIRIAL} all pressure NULL virial", f"thermo_style custom step c_{_VIRIAL}")
 """Commands that let the virial be computed at the end of every run."""
@@ -73,6 +74,7 @@ class Simulation:
     ) -> None:
         self._box = box_of(atoms.cell.array, atoms.pbc, atoms.positions)
         self._kinds = sorted(set(_kinds(atoms)))
+        self._numbers, self._masses = map(np.array, zip(*self._kinds, strict=True))
         self._fixed = np.asarray(fixed, int)
         self._fixed_at = atoms.positions[self._fixed]
         self._fresh = True
@@ -80,7 +82,7 @@ class Simulation:
         self.commands(self._before(len(atoms)))
         self._make_atoms(atoms)
         self.commands(self._after(potential, timestep, first))
-        self._vectors = self._box_vectors()
+        self._lattice_before = self._lattice()
 
     def command(self, text: str) -> None:
         """Carry out one LAMMPS command; raises LammpsError."""
@@ -97,38 +99,32 @@ class Simulation:
         """The number of the step LAMMPS has reached."""
         return int(self._lammps.extract_global("ntimestep"))
 
-    @property
-    def watches(self) -> bool:
-        """Whether grades are computed now and then."""
-        return bool(self._lammps.has_id("fix", _GRADE))
-
-    def watch(self, interval: int) -> None:
-        """Compute grades at multiples of ``interval`` steps from now on."""
-        if self.watches:
-            self.command(f"unfix {_GRADE}")
-        self.command(f"fix {_GRADE} all pair {interval} mtp/extrapolation gamma 1")
-        self._fresh = True
-
-    def run(self, steps: int, ramp: tuple[int, int] | None = None) -> None:
+    def run(self, steps: int, *, graded: bool = False, ramp: tuple[int, int] | None = None) -> None:
         """Make ``steps`` steps; 0 computes forces and what else is wanted where the atoms are.
 
-        What fixes change in the course of a run, they change between the two steps of ``ramp``.
+        Parameters
+        ----------
+        graded
+            Compute :attr:`grade` at the last of the steps.
+        ramp
+            What fixes change in the course of a run, they change between these two steps.
 
         Raises
         ------
         LammpsError
             The dynamics broke down, or something that was set is wrong.
         """
+        if graded:  # the settings of the style change, the potential stays
+            self.command(f"pair_style mtp/extrapolation {_ENDLESS} every {self.step + steps}")
         over = f" start {ramp[0]} stop {ramp[1]}" if ramp else ""
         self.command(f"run {steps}{over} pre {'yes' if self._fresh else 'no'} post no")
         self._fresh = False
 
+    @property
     def grade(self) -> float:
-        """Largest grade of the atoms, where it was computed last; infinite if it is no number."""
+        """Largest grade of the atoms at the end of the last graded run."""
         with _errors():
-            grades = self._lammps.numpy.extract_fix(_GRADE, _PER_ATOM, _VECTOR)
-        grade = float(np.max(grades[: self._count()]))
-        return grade if np.isfinite(grade) else np.inf
+            return self._lammps.extract_pair("max_grade")
 
     def read(self, atoms: Atoms) -> None:
         """Put positions (unwrapped), momenta, cell and elements into ``atoms``.
@@ -140,16 +136,16 @@ class Simulation:
         """
         if self._count() != len(atoms):
             raise LammpsError(f"there are {self._count()} atoms now instead of {len(atoms)}")
-        vectors, order = self._box_vectors(), self._order()
-        kinds = [self._kinds[t - 1] for t in self._per_atom("type")]
-        positions = self._unwrapped() + self._images[order] @ vectors
-        atoms.positions[order] = self._box.turned_back(positions)
-        atoms.arrays["momenta"][order] = self._momenta()
-        atoms.numbers[order] = [number for number, _ in kinds]
-        if np.array_equal(vectors, self._vectors):
+        order, types, lattice = self._order(), self._per_atom("type") - 1, self._lattice()
+        momenta = self._per_atom("v") * self._masses[types, None] / SPEED
+        positions = self._unwrapped() + self._images[order] @ lattice
+        atoms.arrays["momenta"][order] = self._box.turned_back(momenta)
+        atoms.arrays["positions"][order] = self._box.turned_back(positions)
+        atoms.arrays["numbers"][order] = self._numbers[types]
+        if np.array_equal(lattice, self._lattice_before):
             atoms.positions[self._fixed] = self._fixed_at  # not turned to and fro
         else:
-            atoms.cell = self._box.cell(vectors, atoms.cell.array)
+            atoms.cell = self._box.cell(lattice, atoms.cell.array)
 
     @property
     def mobile(self) -> np.ndarray:
@@ -161,11 +157,15 @@ class Simulation:
     @property
     def momenta(self) -> np.ndarray:
         """As ASE has them, shape (N, 3)."""
-        return self._momenta()[np.argsort(self._order())]
+        momenta = np.empty((self._count(), 3))
+        masses = self._masses[self._per_atom("type") - 1, None]
+        momenta[self._order()] = self._box.turned_back(self._per_atom("v") * masses / SPEED)
+        return momenta
 
     @momenta.setter
     def momenta(self, momenta: np.ndarray) -> None:
-        velocities = SPEED * momenta[self._order()] / self._masses()
+        masses = self._masses[self._per_atom("type") - 1, None]
+        velocities = SPEED * momenta[self._order()] / masses
         self._per_atom("v")[:] = self._box.turned(velocities)
 
     def virial_pressure(self) -> float:
@@ -175,12 +175,12 @@ class Simulation:
 
     @property
     def volume(self) -> float:
-        """Å³."""
-        return float(np.prod(np.diag(self._box_vectors())))
+        """Of a crystal, Å³."""
+        return float(np.prod(np.diag(self._lattice())))
 
     def scale(self, factor: float) -> None:
         """Scale cell and positions of a crystal."""
-        (lx, *_), (xy, ly, _), (xz, yz, lz) = factor * self._box_vectors()
+        (lx, *_), (xy, ly, _), (xz, yz, lz) = factor * self._lattice()
         sides = {"x": f"0 {lx:.17g}", "y": f"0 {ly:.17g}", "z": f"0 {lz:.17g}"}
         tilts = {"xy": f"{xy:.17g}", "xz": f"{xz:.17g}", "yz": f"{yz:.17g}"}
         changes = sides | tilts if xy or xz or yz else sides
@@ -191,14 +191,13 @@ class Simulation:
     # -- what LAMMPS is told ----------------------------------------------------------------
 
     def _before(self, count: int) -> list[str]:
-        cluster = self._box.pbc.sum() < 2 and count <= SMALL_CLUSTER
         return [
             "clear",
             "units metal",
             "atom_style atomic",
             "atom_modify map array sort 0 0.0",
             *self._box.commands(len(self._kinds)),
-            f"neighbor 1.0 {'nsq' if cluster else 'bin'}",
+            f"neighbor 1.0 {'bin' if self._box.pbc.all() and count > FEW else 'nsq'}",
             "neigh_modify delay 0 every 1 check yes",
             f"compute {_UNWRAPPED} all property/atom xu yu zu",
         ]
@@ -218,8 +217,9 @@ class Simulation:
         if made != len(atoms):
             raise LammpsError(f"only {made} of {len(atoms)} atoms could be made")
         shifts = places[self._order()] - self._unwrapped()  # LAMMPS has wrapped them
-        self._images = np.empty((len(atoms), 3))
-        self._images[self._order()] = np.rint(shifts @ np.linalg.inv(self._box.vectors))
+        images = np.rint(shifts @ np.linalg.inv(self._box.vectors))
+        self._images = np.empty((len(atoms), self._box.pbc.sum()))
+        self._images[self._order()] = images[:, : self._box.pbc.sum()]
 
     def _after(self, potential: str | Path | None, timestep: float, first: int) -> list[str]:
         symbols = [chemical_symbols[number] for number, _ in self._kinds]
@@ -257,23 +257,15 @@ class Simulation:
         """Which of ``atoms`` each of LAMMPS' atoms is."""
         return self._per_atom("id") - 1
 
-    def _masses(self) -> np.ndarray:
-        """In LAMMPS' order, shape (N, 1)."""
-        masses = np.array([mass for _, mass in self._kinds])
-        return masses[self._per_atom("type") - 1][:, None]
-
-    def _momenta(self) -> np.ndarray:
-        """In LAMMPS' order, the structure's frame."""
-        return self._box.turned_back(self._per_atom("v") / SPEED * self._masses())
-
     def _unwrapped(self) -> np.ndarray:
         with _errors():
             return self._lammps.numpy.extract_compute(_UNWRAPPED, _PER_ATOM, _ARRAY)
 
-    def _box_vectors(self) -> np.ndarray:
+    def _lattice(self) -> np.ndarray:
+        """The periodic box vectors, LAMMPS' frame."""
         lower, upper, xy, yz, xz, *_ = self._lammps.extract_box()
         lx, ly, lz = np.subtract(upper, lower)
-        return np.array([[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]])
+        return np.array([[lx, 0, 0], [xy, ly, 0], [xz, yz, lz]])[: self._box.pbc.sum()]
 
 
 def _kinds(atoms: Atoms) -> list[tuple[int, float]]:

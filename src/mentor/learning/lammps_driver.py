@@ -28,7 +28,8 @@ from mentor.units import GPA
 LARGEST_SEED = 900_000_000
 """Of LAMMPS' random generators."""
 BREAKDOWN = re.compile(
-    "lost atoms|non-numeric|unstable|not finite|out of range|overflow|neighbor bins|too far|"
+    "lost atoms|non-numeric|unstable|extrapolation grade|out of range|overflow|neighbor bins|"
+    "too far|"
     "allocate|fix halt",
     re.IGNORECASE,
 )
@@ -64,27 +65,22 @@ class LammpsDriver:
     ) -> Iterator[tuple[int, float]]:
         """As :meth:`mentor.learning.drivers.Driver.run`."""
         simulation = self._set_off(atoms, rng, first, end)
-        step = first
         for look in _looks(first, end, interval, after):
-            if step >= after and not simulation.watches:
-                simulation.watch(interval)
+            step = simulation.step
             try:
-                self._advance(simulation, atoms.get_masses()[:, None], rng, look, end)
-                if look > after and look % interval:
-                    simulation.watch(1)
-                    simulation.run(0)
+                self._advance(simulation, atoms.get_masses()[:, None], rng, look, end, look > after)
             except LammpsError as error:
                 if not BREAKDOWN.search(str(error)):
                     raise self._wrong(error) from None
                 atoms.positions[:] = np.nan
                 yield min(look, max(step + 1, simulation.step)), np.inf
                 return
-            step = self._read(simulation, atoms)
-            broken = step < look or not np.isfinite(atoms.positions).all()
-            if broken or look > after:
-                yield step, np.inf if broken else simulation.grade()
-            if broken:
+            self._read(simulation, atoms)
+            if simulation.step < look or not np.isfinite(atoms.positions).all():
+                yield simulation.step, np.inf
                 return
+            if look > after:
+                yield look, simulation.grade
 
     def try_out(self, atoms: Atoms, rng: np.random.Generator) -> None:
         """Make a few steps, to find what is wrong with the settings before it costs anything.
@@ -98,7 +94,7 @@ class LammpsDriver:
         places = atoms.positions.copy()
         simulation = self._set_off(atoms, rng, 0, 2)
         try:
-            self._advance(simulation, atoms.get_masses()[:, None], rng, 2, 2)
+            self._advance(simulation, atoms.get_masses()[:, None], rng, 2, 2, False)
         except LammpsError as error:
             raise self._wrong(error) from None
         self._read(simulation, atoms)
@@ -167,19 +163,20 @@ class LammpsDriver:
         rng: np.random.Generator,
         goal: int,
         end: int,
+        graded: bool,
     ) -> None:
         """Go on to step ``goal``, or less far if LAMMPS stops before."""
         step = simulation.step
         if self.template is not None:
             with self._folder():
-                simulation.run(goal - step, ramp=(0, max(self.goal, end)))
+                simulation.run(goal - step, graded=graded, ramp=(0, max(self.goal, end)))
             return
         piece = self.ensemble.barostat_interval
         while step < goal:
             if step % piece == 0:
                 self._couple(simulation, masses, rng)
             pause = min(goal, step - step % piece + piece)
-            simulation.run(pause - step)
+            simulation.run(pause - step, graded=graded and pause == goal)
             step = pause
 
     def _couple(self, simulation: Simulation, m: np.ndarray, rng: np.random.Generator) -> None:
@@ -196,13 +193,12 @@ class LammpsDriver:
             p /= factor
         simulation.momenta = p
 
-    def _read(self, simulation: Simulation, atoms: Atoms) -> int:
-        """Put where LAMMPS is into ``atoms``; returns the step."""
+    def _read(self, simulation: Simulation, atoms: Atoms) -> None:
+        """Put where LAMMPS is into ``atoms``."""
         try:
             simulation.read(atoms)
         except LammpsError as error:
             raise self._wrong(error) from None
-        return simulation.step
 
     def _folder(self) -> contextlib.AbstractContextManager:
         """Where the files of a template are."""
