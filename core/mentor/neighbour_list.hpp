@@ -189,14 +189,14 @@ inline Pairs find_pairs(const std::vector<Periodic>& structures, double cutoff, 
     for (int64_t s = 0; s < count; ++s) first[s + 1] = first[s] + structures[s].atoms;
     Pairs pairs;
     pairs.atoms = first[count];
-    constexpr int64_t worthwhile = 200;  // atoms per thread below which a thread costs more
+    constexpr int64_t worthwhile = 500;  // atoms per thread below which a thread costs more
     const int64_t parts =
         std::max<int64_t>(1, std::min<int64_t>(threads, pairs.atoms / worthwhile));
 
     std::vector<Grid> grids(count);
     std::vector<Growing<int32_t>> found(parts);
     const auto for_each = [&](int64_t tasks, auto work) {
-        in_parallel(static_cast<int>(parts), [&](int thread, int running) {
+        in_parallel(static_cast<int>(std::min(tasks, parts)), [&](int thread, int running) {
             for (int64_t task = thread; task < tasks; task += running) work(task);
         });
     };

@@ -7,8 +7,7 @@
 
 namespace mentor {
 
-/// One structure. Cell vectors are rows; they must be independent, also in directions that do not
-/// repeat, where any vector out of the plane of the others serves.
+/// One structure. Cell vectors are rows; those of directions that do not repeat play no role.
 struct Periodic {
     int64_t atoms;
     const double* positions;  // [atoms][3], Å
