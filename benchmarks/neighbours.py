@@ -53,7 +53,8 @@ def best(search, atoms: Atoms) -> tuple[float, int]:
 
 
 def main() -> None:
-    print(f"{os.environ['OMP_NUM_THREADS']} thread(s); µs per atom, and how much longer than mentor")
+    threads = os.environ["OMP_NUM_THREADS"]
+    print(f"{threads} thread(s); µs per atom, and how much longer than mentor")
     for repeats in (1, 2, 8, 20, 63):
         atoms = bulk("Ag", "fcc", a=4.09, cubic=True) * (repeats, repeats, repeats)
         atoms.rattle(0.05, seed=0)

@@ -152,20 +152,13 @@ class Kernel {
 };
 
 /// Hand a vector over to Python without copying it.
-template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
-    auto* kept = new std::vector<T>(std::move(values));
-    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-    return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
-}
-
-/// The same for an array whose length is not its own business.
-template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(mentor::Storage<T>&& values,
+template <class T, class Allocator>
+nb::ndarray<nb::numpy, T> to_numpy(std::vector<T, Allocator>&& values,
                                    std::initializer_list<size_t> shape) {
-    T* kept = values.release();
-    nb::capsule owner(kept, [](void* p) noexcept { mentor::Free{}(p); });
-    return nb::ndarray<nb::numpy, T>(kept, shape, owner);
+    using Vector = std::vector<T, Allocator>;
+    auto* kept = new Vector(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<Vector*>(p); });
+    return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
 }
 
 nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
@@ -192,7 +185,7 @@ nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
         pairs =
             mentor::variant_named(variant).find_pairs(structures, cutoff, thread_count(threads));
     }
-    const size_t atoms = pairs.atoms, size = pairs.count;
+    const size_t atoms = pairs.offsets.size() - 1, size = pairs.neighbours.size();
     return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms + 1}),
                           to_numpy(std::move(pairs.neighbours), {size}),
                           to_numpy(std::move(pairs.displacements), {size, 3}));

@@ -39,11 +39,11 @@ class Images {
     struct Image {
         int32_t atom, translation;
     };
-    std::vector<Vector> atoms;         // positions
+    Values<Vector> atoms;              // positions
     std::vector<Vector> translations;  // of images; number `home` is zero
     int32_t home = 0;
-    std::vector<Image> images;  // the atoms themselves included
-    Vector low, high;           // box around the images
+    Values<Image> images;  // the atoms themselves included
+    Vector low, high;      // box around the images
 
     /// Throws std::invalid_argument where a position or a periodic cell vector is not finite, or
     /// the latter are not independent.
@@ -66,7 +66,7 @@ class Images {
   private:
     std::array<Vector, 3> cell_, reciprocal_;
     std::array<bool, 3> periodic_;
-    std::vector<Vector> fractional_;
+    Values<Vector> fractional_;
     Vector first_, last_;               // fractional coordinates of images lie in first_ : last_
     std::array<int, 3> most_{0, 0, 0};  // cells in which there are images: -most : most
 

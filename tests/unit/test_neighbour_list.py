@@ -1,4 +1,4 @@
-"""The search for neighbours: against ASE's, in every instruction set, with any number of threads."""
+"""Neighbour lists against ASE's, in every instruction set, with any number of threads."""
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_the_number_of_threads_changes_nothing():
 
 @pytest.mark.parametrize("shift", [0.0, 1e3, -1e7])
 def test_shells_exactly_at_the_cutoff(shift):
-    """The neighbours at 4 Å of the simple cubic crystal are on neither side of a pair, or on both."""
+    """The pairs at 4 Å in the simple cubic crystal are listed from both sides or from none."""
     atoms = bulk("Cu", "sc", a=2.0) * (5, 4, 3)
     atoms.positions += [shift, 0.3, shift]
     forth, back = reversed_pairs(search([atoms], 4.0))
