@@ -1,19 +1,16 @@
 // nanobind export of the kernel: array shapes are checked here, nothing is computed.
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
-#include <algorithm>
-#include <limits>
-
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "dispatch.hpp"
 #include "mentor/potential_file.hpp"
+#include "mentor/threads.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -40,14 +37,6 @@ std::vector<std::array<int, 4>> to_rows(const Rows& x) {
     for (size_t i = 0; i < rows.size(); ++i)
         for (int j = 0; j < 4; ++j) rows[i][j] = x.data()[4 * i + j];
     return rows;
-}
-
-int thread_count(int threads) {
-#ifdef _OPENMP
-    return threads > 0 ? threads : omp_get_max_threads();
-#else
-    return 1;
-#endif
 }
 
 struct NeighbourArrays {
@@ -133,7 +122,7 @@ class Kernel {
         nb::gil_scoped_release release;
         const auto evaluate =
             mixed_ && !rows && !basis ? variant_->evaluate_mixed : variant_->evaluate;
-        evaluate(model_, nbh, out, thread_count(threads));
+        evaluate(model_, nbh, out, mentor::thread_count(threads));
     }
 
     void jacobian(const NeighbourArrays& arrays, Output<2> energies, Output<3> forces,
@@ -146,7 +135,7 @@ class Kernel {
         out.forces = data(forces, {N, 3, m}, "forces must have shape (N, 3, m)");
         out.virials = data(virials, {S, 6, m}, "virials must have shape (S, 6, m)");
         nb::gil_scoped_release release;
-        variant_->jacobian(model_, nbh, out, thread_count(threads));
+        variant_->jacobian(model_, nbh, out, mentor::thread_count(threads));
     }
 
     mentor::ActiveSetInverse active_set(const Array<const double, nb::ndim<2>>& inverse) const {
@@ -193,8 +182,8 @@ nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
     mentor::Pairs pairs;
     {
         nb::gil_scoped_release release;
-        pairs =
-            mentor::variant_named(variant).find_pairs(structures, cutoff, thread_count(threads));
+        pairs = mentor::variant_named(variant).find_pairs(structures, cutoff,
+                                                          mentor::thread_count(threads));
     }
     const size_t atoms = pairs.offsets.size() - 1, size = pairs.neighbours.size();
     return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms + 1}),

@@ -76,7 +76,7 @@ def neighbour_list(
         Shapes (N, 3) Å, (S, 3, 3) Å, (S, 3) and (S+1,). Of the cell vectors only those that repeat
         play a role.
     threads
-        Number of OpenMP threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer; the
+        Number of threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer; the
         list is the same for any number.
     variant
         Instruction set, one of :func:`variants`; by default the fastest.
@@ -116,7 +116,7 @@ class Kernel:
     Parameters
     ----------
     threads
-        Number of OpenMP threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer.
+        Number of threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer.
     variant
         Instruction set, one of :func:`variants`; by default the fastest.
     precision
