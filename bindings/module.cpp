@@ -1,17 +1,16 @@
 // nanobind export of the kernel: array shapes are checked here, nothing is computed.
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "dispatch.hpp"
-#include "mentor/neighbour_list.hpp"
 #include "mentor/potential_file.hpp"
+#include "mentor/threads.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -38,14 +37,6 @@ std::vector<std::array<int, 4>> to_rows(const Rows& x) {
     for (size_t i = 0; i < rows.size(); ++i)
         for (int j = 0; j < 4; ++j) rows[i][j] = x.data()[4 * i + j];
     return rows;
-}
-
-int thread_count(int threads) {
-#ifdef _OPENMP
-    return threads > 0 ? threads : omp_get_max_threads();
-#else
-    return 1;
-#endif
 }
 
 struct NeighbourArrays {
@@ -80,12 +71,17 @@ struct NeighbourArrays {
                     "an atom's type is not in the potential");
             require(all.offsets[i] <= all.offsets[i + 1], "offsets must not decrease");
         }
+        for (int64_t s = 0; s < all.structures; ++s)
+            require(all.structure_offsets[s] <= all.structure_offsets[s + 1],
+                    "structure_offsets must not decrease");
         for (int64_t s = 0; s < all.structures; ++s) {
             const int64_t first = all.structure_offsets[s], last = all.structure_offsets[s + 1];
-            require(first <= last, "structure_offsets must not decrease");
-            for (int64_t p = all.offsets[first]; p < all.offsets[last]; ++p)
-                require(all.neighbours[p] >= first && all.neighbours[p] < last,
-                        "a neighbour lies outside its structure");
+            int32_t lowest = std::numeric_limits<int32_t>::max(), highest = -1;
+            for (int64_t p = all.offsets[first]; p < all.offsets[last]; ++p) {
+                lowest = std::min(lowest, all.neighbours[p]);
+                highest = std::max(highest, all.neighbours[p]);
+            }
+            require(lowest >= first && highest < last, "a neighbour lies outside its structure");
         }
     }
 };
@@ -107,7 +103,7 @@ class Kernel {
 
     void evaluate(const NeighbourArrays& arrays, Output<1> site_energies, Output<2> forces,
                   Output<2> virials, Output<3> site_virials, Output<2> basis, Output<2> rows,
-                  int threads) const {
+                  Output<1> grades, const mentor::ActiveSetInverse* active_set, int threads) const {
         arrays.check(model_.species());
         const auto nbh = arrays.view();
         const size_t N = nbh.atoms, S = nbh.structures;
@@ -119,10 +115,14 @@ class Kernel {
         out.site_virials = data(site_virials, {N, 3, 3}, "site_virials must have shape (N, 3, 3)");
         out.basis = data(basis, {N, n}, "basis must have shape (N, n)");
         out.rows = data(rows, {N, m}, "rows must have shape (N, m)");
+        out.grades = data(grades, {N}, "grades must have shape (N,)");
+        out.active_set = active_set;
+        require(!out.grades || (active_set && active_set->size == m),
+                "grades need the active set of this potential");
         nb::gil_scoped_release release;
         const auto evaluate =
             mixed_ && !rows && !basis ? variant_->evaluate_mixed : variant_->evaluate;
-        evaluate(model_, nbh, out, thread_count(threads));
+        evaluate(model_, nbh, out, mentor::thread_count(threads));
     }
 
     void jacobian(const NeighbourArrays& arrays, Output<2> energies, Output<3> forces,
@@ -135,7 +135,11 @@ class Kernel {
         out.forces = data(forces, {N, 3, m}, "forces must have shape (N, 3, m)");
         out.virials = data(virials, {S, 6, m}, "virials must have shape (S, 6, m)");
         nb::gil_scoped_release release;
-        variant_->jacobian(model_, nbh, out, thread_count(threads));
+        variant_->jacobian(model_, nbh, out, mentor::thread_count(threads));
+    }
+
+    mentor::ActiveSetInverse active_set(const Array<const double, nb::ndim<2>>& inverse) const {
+        return {model_, {inverse.data(), inverse.data() + inverse.size()}};
     }
 
     const mentor::Model& model() const { return model_; }
@@ -148,40 +152,43 @@ class Kernel {
 };
 
 /// Hand a vector over to Python without copying it.
-template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
-    auto* kept = new std::vector<T>(std::move(values));
-    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+template <class T, class Allocator>
+nb::ndarray<nb::numpy, T> to_numpy(std::vector<T, Allocator>&& values,
+                                   std::initializer_list<size_t> shape) {
+    using Vector = std::vector<T, Allocator>;
+    auto* kept = new Vector(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<Vector*>(p); });
     return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
 }
 
 nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
                          const Array<const double, nb::shape<-1, 3, 3>>& cells,
                          const Array<const bool, nb::shape<-1, 3>>& pbc,
-                         const Array<const int64_t, nb::ndim<1>>& structure_offsets,
-                         double cutoff) {
-    const size_t structures = cells.shape(0);
-    require(pbc.shape(0) == structures && structure_offsets.size() == structures + 1,
+                         const Array<const int64_t, nb::ndim<1>>& structure_offsets, double cutoff,
+                         int threads, const std::string& variant) {
+    const size_t count = cells.shape(0);
+    const int64_t* offsets = structure_offsets.data();
+    require(pbc.shape(0) == count && structure_offsets.size() == count + 1,
             "cells, pbc and structure_offsets differ in length");
-    require(structure_offsets.data()[0] == 0 &&
-                structure_offsets.data()[structures] == static_cast<int64_t>(positions.shape(0)),
+    require(offsets[0] == 0 && offsets[count] == static_cast<int64_t>(positions.shape(0)),
             "structure_offsets must run from 0 to the number of atoms");
+    for (size_t s = 0; s < count; ++s)
+        require(offsets[s] <= offsets[s + 1], "structure_offsets must not decrease");
+    std::vector<mentor::Periodic> structures;
+    for (size_t s = 0; s < count; ++s) {
+        structures.push_back({offsets[s + 1] - offsets[s], positions.data() + 3 * offsets[s],
+                              cells.data() + 9 * s, pbc.data() + 3 * s});
+    }
     mentor::Pairs pairs;
     {
         nb::gil_scoped_release release;
-        for (size_t s = 0; s < structures; ++s) {
-            const int64_t first = structure_offsets.data()[s],
-                          last = structure_offsets.data()[s + 1];
-            require(first <= last, "structure_offsets must not decrease");
-            const mentor::Periodic structure{last - first, positions.data() + 3 * first,
-                                             cells.data() + 9 * s, pbc.data() + 3 * s};
-            mentor::NeighbourSearch(structure, cutoff).append(pairs, first);
-        }
+        pairs = mentor::variant_named(variant).find_pairs(structures, cutoff,
+                                                          mentor::thread_count(threads));
     }
-    const size_t atoms = pairs.offsets.size(), count = pairs.neighbours.size();
-    return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms}),
-                          to_numpy(std::move(pairs.neighbours), {count}),
-                          to_numpy(std::move(pairs.displacements), {count, 3}));
+    const size_t atoms = pairs.offsets.size() - 1, size = pairs.neighbours.size();
+    return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms + 1}),
+                          to_numpy(std::move(pairs.neighbours), {size}),
+                          to_numpy(std::move(pairs.displacements), {size, 3}));
 }
 
 mentor::RadialBasis radial_basis(const std::string& name) {
@@ -232,7 +239,8 @@ NB_MODULE(_core, module) {
         return names;
     });
     module.def("neighbour_list", &neighbour_list, "positions"_a.noconvert(), "cells"_a.noconvert(),
-               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a);
+               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a, "threads"_a = 0,
+               "variant"_a = "");
     module.def("read_potential_file", &read_potential_file, "path"_a);
     nb::class_<NeighbourArrays>(module, "NeighbourArrays")
         .def(nb::init<Array<const int32_t, nb::ndim<1>>, Array<const int64_t, nb::ndim<1>>,
@@ -240,6 +248,7 @@ NB_MODULE(_core, module) {
                       Array<const double, nb::shape<-1, 3>>>(),
              "types"_a.noconvert(), "structure_offsets"_a.noconvert(), "offsets"_a.noconvert(),
              "neighbours"_a.noconvert(), "displacements"_a.noconvert());
+    nb::class_<mentor::ActiveSetInverse>(module, "ActiveSetInverse");
     nb::class_<Kernel>(module, "Kernel")
         .def(
             "__init__",
@@ -273,10 +282,12 @@ NB_MODULE(_core, module) {
         .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
              "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "site_virials"_a.noconvert() = nb::none(),
-             "basis"_a.noconvert() = nb::none(), "rows"_a.noconvert() = nb::none(), "threads"_a = 0)
+             "basis"_a.noconvert() = nb::none(), "rows"_a.noconvert() = nb::none(),
+             "grades"_a.noconvert() = nb::none(), "active_set"_a = nb::none(), "threads"_a = 0)
         .def("jacobian", &Kernel::jacobian, "neighbourhoods"_a,
              "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "threads"_a = 0)
+        .def("active_set", &Kernel::active_set, "inverse"_a.noconvert())
         .def_prop_ro("variant", &Kernel::variant)
         .def_prop_ro("planned", [](const Kernel& k) { return k.model().program->planned; })
         .def_prop_ro("operations", [](const Kernel& k) { return k.model().program->operations(); });

@@ -58,6 +58,7 @@ inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs
             evaluator(model, nb, order + cuts[b],
                       static_cast<int>(std::min<int64_t>(lanes, cuts[b + 1] - cuts[b])),
                       batches.structure_of.data() + cuts[b], mine);
+        evaluator.finish();
     });
     for (int t = 0; t < threads - 1; ++t) {
         const double* own = partial.data() + size * t;

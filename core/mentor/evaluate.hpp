@@ -8,6 +8,7 @@
 #pragma once
 
 #include "batch.hpp"
+#include "grading.hpp"
 #include "outputs.hpp"
 #include "polynomials.hpp"
 #include "radial.hpp"
@@ -33,11 +34,15 @@ class Evaluator {
         if (out.derivatives()) write_forces(nb, structure_of, out);
     }
 
+    /// Completes the grades of the batches so far.
+    void finish() { grader_.finish(); }
+
   private:
     static constexpr int together = 2;  // neighbours; batches have an even number of them
 
     Batch batch_;
     RadialFunctions radial_;
+    Grader grader_;
     Polynomials polynomials_;
     Buffer<vec> S_, R_;            // slots of the program and the derivatives of V by them
     Buffer<vec> w_, I_, row_, P_;  // angular functions, invariants, radial row, P_mu(u_j)
@@ -144,7 +149,8 @@ class Evaluator {
         const vec* row = radial_rows(C, K, R);
         double* own = out.rows ? nullptr : own_row_.reserve(m);
         const int block = model.radial_block(), first = batch_.species * block;
-        for (int l = 0; l < batch_.atoms; ++l) {
+        if (out.grades) add_to_grades(model, row, out);
+        for (int l = 0; l < batch_.atoms && (out.rows || out.row_sums); ++l) {
             double* b = out.rows ? out.rows + batch_.atom[l] * m : own;
             for (size_t i = 0; i < m; ++i) b[i] = 0;
             for (int i = 0; i < block; ++i) b[first + i] = row[i][l] * model.data.scaling;
@@ -153,8 +159,20 @@ class Evaluator {
             scalars(model, l, linear + C);
             if (out.row_sums)
                 for (size_t i = 0; i < m; ++i) out.row_sums[structure_of[l] * m + i] += b[i];
-            if (out.grades) out.grades[batch_.atom[l]] = out.active_set->grade(b);
         }
+    }
+
+    void add_to_grades(const Model& model, const vec* row, const Outputs& out) {
+        double* x = grader_.add(out.active_set->matrices[batch_.species], batch_.atom, batch_.atoms,
+                                out.grades);
+        const auto write = [&x](const vec& value) {
+            for (int l = 0; l < lanes; ++l) x[l] = value[l];
+            x += Grader::tile;
+        };
+        const real scaling = model.data.scaling;
+        for (int i = 0; i < model.radial_block(); ++i) write(row[i] * scaling);
+        write(broadcast(1));
+        for (int b = 0; b < model.program->size(); ++b) write(I_.data()[b]);
     }
 
     const vec* radial_rows(int C, int K, int R) {

@@ -1,185 +1,239 @@
-// All pairs of atoms nearer than a cutoff, periodic images included, by binning; linear in atoms.
+// All pairs of atoms nearer than a cutoff, periodic images included; linear in atoms.
+//
+// Atoms and images are sorted into columns along z, as wide as the cutoff and cut into flat bins,
+// so that the neighbours of an atom lie in at most nine contiguous stretches. Distances are
+// compared in single precision, several at a time, with a margin for rounding; where one falls
+// inside the margin, double precision decides.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstdint>
-#include <vector>
+#include <cfloat>
 
-namespace mentor {
+#include "images.hpp"
+#include "parallel.hpp"
+#include "selection.hpp"
 
-using Vector = std::array<double, 3>;
+namespace mentor::MENTOR_ARCH {
 
-inline double dot(const Vector& a, const Vector& b) {
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-}
-inline Vector cross(const Vector& a, const Vector& b) {
-    return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
-}
-
-/// One structure. Cell vectors are rows; they must be independent, also in directions that do not
-/// repeat, where any vector out of the plane of the others serves.
-struct Periodic {
-    int64_t atoms;
-    const double* positions;  // [atoms][3], Å
-    const double* cell;       // [3][3], Å
-    const bool* pbc;          // [3]
-};
-
-/// Directed pairs in the order of their first atom.
-struct Pairs {
-    std::vector<int64_t> offsets{0};
-    std::vector<int32_t> neighbours;
-    std::vector<double> displacements;  // r_ij = x_j + image - x_i
-};
-
-class NeighbourSearch {
+/// The atoms and images of one structure, sorted into bins. A site is one of them.
+class Grid {
   public:
-    NeighbourSearch(const Periodic& structure, double cutoff) : cutoff_(cutoff) {
-        for (int d = 0; d < 3; ++d)
-            for (int a = 0; a < 3; ++a) cell_[d][a] = structure.cell[3 * d + a];
-        const double volume = dot(cell_[0], cross(cell_[1], cell_[2]));
-        for (int d = 0; d < 3; ++d) {
-            reciprocal_[d] = cross(cell_[(d + 1) % 3], cell_[(d + 2) % 3]);
-            for (double& x : reciprocal_[d]) x /= volume;
-            height_[d] = 1.0 / std::sqrt(dot(reciprocal_[d], reciprocal_[d]));
-            periodic_[d] = structure.pbc[d];
-        }
-        place(structure);
-        sort_into_bins(structure.atoms);
+    Grid() = default;
+    Grid(const Periodic& structure, double cutoff) : cutoff_(cutoff), reach_(slack * cutoff) {
+        Images images(structure, reach_);
+        low_ = images.low;
+        choose_bins(images);
+        sort(images);
+        translations_ = std::move(images.translations);
     }
 
-    /// Append the pairs of all atoms; neighbour indices are shifted by `first`.
-    void append(Pairs& pairs, int64_t first) const {
-        const int64_t atoms = static_cast<int64_t>(position_.size());
-        for (int64_t i = 0; i < atoms; ++i) {
-            visit(i, [&](int64_t j, const Vector& d) {
-                pairs.neighbours.push_back(static_cast<int32_t>(first + j));
-                pairs.displacements.insert(pairs.displacements.end(), d.begin(), d.end());
-            });
-            pairs.offsets.push_back(static_cast<int64_t>(pairs.neighbours.size()));
+    /// Writes the sites of all neighbours of atom i to `found`, after its first `size` entries,
+    /// and makes it larger where need be; returns how many there are.
+    size_t search(int64_t i, Values<int32_t>& found, size_t size) const {
+        const int32_t own = site_of_[i];
+        const Vector& x = sites_[own].x;
+        const int b0 = bin(0, x[0]), b1 = bin(1, x[1]);
+        const int first = bin(2, x[2] - reach_), last = bin(2, x[2] + reach_);
+        std::array<Stretch, 9> stretches;
+        int number = 0;
+        size_t candidates = 9 * float_lanes;
+        for (int c0 = std::max(b0 - 1, 0); c0 <= std::min(b0 + 1, bins_[0] - 1); ++c0)
+            for (int c1 = std::max(b1 - 1, 0); c1 <= std::min(b1 + 1, bins_[1] - 1); ++c1) {
+                const int32_t* column = begin_.data() + column_of(c0, c1);
+                stretches[number++] = {column[first], column[last + 1]};
+                candidates += column[last + 1] - column[first];
+            }
+        if (found.size() < size + candidates) found.resize(2 * (size + candidates));
+        return scan(own, stretches.data(), number, found.data() + size);
+    }
+
+    /// Writes the pairs of atom i with the sites that `search` found; `shift` is added to indices.
+    void write(int64_t i, const int32_t* found, size_t count, int32_t shift, int32_t* neighbours,
+               double* displacements) const {
+        const Vector x = sites_[site_of_[i]].x;
+        for (size_t n = 0; n < count; ++n) {
+            const Site& site = sites_[found[n]];
+            const Vector r = displacement(x, site);
+            neighbours[n] = shift + site.atom;
+            for (int a = 0; a < 3; ++a) displacements[3 * n + a] = r[a];
         }
     }
 
   private:
-    double cutoff_;
-    std::array<Vector, 3> cell_, reciprocal_;
-    std::array<double, 3> height_;  // distance between the cell's faces
-    std::array<bool, 3> periodic_;
-    std::array<double, 3> low_, extent_;  // fractional range covered by the bins
-    std::array<int, 3> bins_, reach_;     // number of bins; how many bins the cutoff reaches
-    std::vector<Vector> position_;        // wrapped into the cell where it repeats
-    std::vector<std::array<int, 3>> bin_;
-    std::vector<int64_t> bin_begin_, order_;  // atoms order_[bin_begin_[b] : bin_begin_[b + 1]]
-    std::vector<Vector> binned_;              // positions in that order
+    static constexpr double slack = 1 + 1e-6;  // of the cutoff where bins and images are chosen
+    static constexpr int flatness = 6;         // of the bins
 
-    void place(const Periodic& structure) {
-        std::vector<Vector> fractional(structure.atoms);
-        std::array<double, 3> high;
-        low_.fill(0), high.fill(1);
-        for (int d = 0; d < 3; ++d)
-            if (!periodic_[d]) low_[d] = 1e300, high[d] = -1e300;
-        position_.resize(structure.atoms);
-        for (int64_t i = 0; i < structure.atoms; ++i) {
-            const double* x = structure.positions + 3 * i;
-            Vector& p = position_[i] = {x[0], x[1], x[2]};
-            for (int d = 0; d < 3; ++d) {
-                double s = dot(Vector{x[0], x[1], x[2]}, reciprocal_[d]);
-                if (periodic_[d]) {
-                    const double image = std::floor(s);
-                    for (int a = 0; a < 3; ++a) p[a] -= image * cell_[d][a];
-                    s -= image;
-                } else {
-                    low_[d] = std::min(low_[d], s);
-                    high[d] = std::max(high[d], s);
-                }
-                fractional[i][d] = s;
-            }
-        }
-        choose_bins(structure.atoms, high);
-        bin_.resize(structure.atoms);
-        for (int64_t i = 0; i < structure.atoms; ++i)
-            for (int d = 0; d < 3; ++d) {
-                const double part =
-                    extent_[d] > 0 ? (fractional[i][d] - low_[d]) / extent_[d] : 0.0;
-                bin_[i][d] = std::clamp(static_cast<int>(part * bins_[d]), 0, bins_[d] - 1);
-            }
+    struct alignas(32) Site {
+        Vector x;  // of the atom in the cell
+        int32_t atom, translation;
+    };
+
+    struct Stretch {
+        int32_t begin, end;  // sites
+    };
+
+    double cutoff_ = 0, reach_ = 0;
+    Vector low_, bins_per_length_;
+    std::array<int, 3> bins_;
+    Values<int32_t> begin_;  // sites of bin b: begin_[b] : begin_[b + 1]
+    Values<Site> sites_;
+    std::vector<Vector> translations_;
+    std::array<Values<float>, 3> coordinates_;  // of the sites, images translated, from low_
+    Values<int32_t> site_of_;                   // of each atom
+    float surely_ = 0, possibly_ = 0;           // r² of neighbours: below, not above
+
+    /// A bin beyond the first or last one is that one.
+    int bin(int d, double x) const {
+        const double place = (x - low_[d]) * bins_per_length_[d];
+        return place > 0 ? static_cast<int>(std::min<double>(place, bins_[d] - 1)) : 0;
+    }
+    size_t column_of(int b0, int b1) const {
+        return (static_cast<size_t>(b0) * bins_[1] + b1) * bins_[2];
+    }
+    Vector displacement(const Vector& x, const Site& site) const {
+        const Vector& t = translations_[site.translation];
+        return {site.x[0] - x[0] + t[0], site.x[1] - x[1] + t[1], site.x[2] - x[2] + t[2]};
     }
 
-    /// Bins at least as wide as the cutoff, and no more of them than atoms, so that a molecule torn
-    /// apart costs no memory.
-    void choose_bins(int64_t atoms, const std::array<double, 3>& high) {
-        double total = 1;
-        std::array<double, 3> wanted;
+    /// Few more bins than sites, so that a molecule torn apart costs no memory.
+    void choose_bins(const Images& images) {
+        Vector wanted;
+        double total = 1, extent = 0;
         for (int d = 0; d < 3; ++d) {
-            extent_[d] = std::max(0.0, high[d] - low_[d]);
-            wanted[d] = std::max(1.0, std::floor(extent_[d] * height_[d] / cutoff_));
+            const double length = std::max(0.0, images.high[d] - images.low[d]);
+            extent = std::max(extent, length);
+            wanted[d] = 1 + std::floor(length / (d == 2 ? reach_ / flatness : reach_));
             total *= wanted[d];
         }
-        const double limit = std::max<double>(1.0, static_cast<double>(atoms));
+        const double limit = 2.0 * static_cast<double>(images.images.size()) + 1;
         for (int d = 0; d < 3; ++d) {
+            const double length = std::max(0.0, images.high[d] - images.low[d]);
+            double width = d == 2 ? reach_ / flatness : reach_;
             if (total > limit) {
                 const double fewer = std::max(1.0, std::floor(wanted[d] * limit / total));
                 total *= fewer / wanted[d];
                 wanted[d] = fewer;
+                width = std::max(width, slack * length / fewer);
             }
             bins_[d] = static_cast<int>(wanted[d]);
-            const double width = extent_[d] * height_[d] / bins_[d];
-            reach_[d] = width > 0 ? static_cast<int>(std::min(std::ceil(cutoff_ / width), 1e6)) : 1;
-            if (!periodic_[d]) reach_[d] = std::min(reach_[d], bins_[d] - 1);
+            bins_per_length_[d] = 1 / width;
+        }
+        const double margin = 4 * FLT_EPSILON * (extent + cutoff_);
+        const bool precise = margin < cutoff_;  // else every site is decided in double precision
+        surely_ = precise ? static_cast<float>((cutoff_ - margin) * (cutoff_ - margin)) : -1;
+        possibly_ = precise ? static_cast<float>((cutoff_ + margin) * (cutoff_ + margin)) : 1;
+    }
+
+    void sort(const Images& images) {
+        const size_t count = images.images.size();
+        Values<int32_t> bin_of(count);
+        begin_.assign(static_cast<size_t>(bins_[0]) * bins_[1] * bins_[2] + 2, 0);
+        for (size_t n = 0; n < count; ++n) {
+            const Vector x = images.position(images.images[n]);
+            bin_of[n] = static_cast<int32_t>(column_of(bin(0, x[0]), bin(1, x[1]))) + bin(2, x[2]);
+            ++begin_[bin_of[n] + 2];
+        }
+        for (size_t b = 2; b < begin_.size(); ++b) begin_[b] += begin_[b - 1];
+        sites_.resize(count);
+        site_of_.resize(images.atoms.size());
+        for (auto& each : coordinates_) each.assign(count + float_lanes, 0.0f);
+        for (size_t n = 0; n < count; ++n) {
+            const Images::Image& image = images.images[n];
+            const int32_t place = begin_[bin_of[n] + 1]++;  // leaves begin_[b] where bin b begins
+            sites_[place] = {images.atoms[image.atom], image.atom, image.translation};
+            if (image.translation == images.home) site_of_[image.atom] = place;
+            if (surely_ < 0) continue;
+            const Vector x = images.position(image);
+            for (int a = 0; a < 3; ++a) coordinates_[a][place] = static_cast<float>(x[a] - low_[a]);
         }
     }
 
-    int64_t bin_index(const std::array<int, 3>& b) const {
-        return (static_cast<int64_t>(b[0]) * bins_[1] + b[1]) * bins_[2] + b[2];
-    }
-
-    void sort_into_bins(int64_t atoms) {
-        bin_begin_.assign(static_cast<size_t>(bins_[0]) * bins_[1] * bins_[2] + 1, 0);
-        for (const auto& b : bin_) ++bin_begin_[bin_index(b) + 1];
-        for (size_t b = 1; b < bin_begin_.size(); ++b) bin_begin_[b] += bin_begin_[b - 1];
-        auto next = bin_begin_;
-        order_.resize(atoms);
-        for (int64_t i = 0; i < atoms; ++i) order_[next[bin_index(bin_[i])]++] = i;
-    }
-
-    /// Calls found(j, r_ij) for every neighbour of atom i.
-    template <class Found>
-    void visit(int64_t i, Found found) const {
-        const Vector& x = position_[i];
-        const double limit = cutoff_ * cutoff_;
-        std::array<int, 3> b, image;
-        const auto step = [&](int d, int shift) {  // false where no bin lies there
-            const int place = bin_[i][d] + shift;
-            image[d] = place >= 0 ? place / bins_[d] : -((bins_[d] - 1 - place) / bins_[d]);
-            b[d] = place - image[d] * bins_[d];
-            return periodic_[d] || image[d] == 0;
-        };
-        for (int s0 = -reach_[0]; s0 <= reach_[0]; ++s0) {
-            if (!step(0, s0)) continue;
-            for (int s1 = -reach_[1]; s1 <= reach_[1]; ++s1) {
-                if (!step(1, s1)) continue;
-                for (int s2 = -reach_[2]; s2 <= reach_[2]; ++s2) {
-                    if (!step(2, s2)) continue;
-                    Vector origin;
-                    for (int a = 0; a < 3; ++a)
-                        origin[a] = image[0] * cell_[0][a] + image[1] * cell_[1][a] +
-                                    image[2] * cell_[2][a];
-                    const bool home = image[0] == 0 && image[1] == 0 && image[2] == 0;
-                    const int64_t bin = bin_index(b);
-                    for (int64_t o = bin_begin_[bin]; o < bin_begin_[bin + 1]; ++o) {
-                        const int64_t j = order_[o];
-                        if (home && j == i) continue;
-                        const Vector& y = position_[j];
-                        const Vector d{y[0] - x[0] + origin[0], y[1] - x[1] + origin[1],
-                                       y[2] - x[2] + origin[2]};
-                        if (dot(d, d) < limit) found(j, d);
-                    }
-                }
+    /// Writes the neighbours of site `own` among those of some stretches to `found`.
+    size_t scan(int32_t own, const Stretch* stretches, int number, int32_t* found) const {
+        const float *x = coordinates_[0].data(), *y = coordinates_[1].data(),
+                    *z = coordinates_[2].data();
+        const float x0 = x[own], y0 = y[own], z0 = z[own];
+        const floats surely = surely_ - floats{}, possibly = possibly_ - floats{};
+        flags unsure{};
+        int32_t* out = found;
+        for (int s = 0; s < number; ++s)
+            for (int32_t n = stretches[s].begin; n < stretches[s].end; n += float_lanes) {
+                const floats dx = load(x + n) - x0, dy = load(y + n) - y0, dz = load(z + n) - z0;
+                const floats r2 = dx * dx + dy * dy + dz * dz;
+                const flags possible = r2 <= possibly;
+                unsure |= possible & (r2 >= surely);
+                const int left = std::min(stretches[s].end - n, float_lanes);
+                const unsigned self = static_cast<unsigned>(own - n);
+                const unsigned lanes = bits(possible) & ((1u << left) - 1) &
+                                       ~(unsigned(self < float_lanes) << (self & 31));
+                out += write_selected(lanes, n, out);
             }
+        const size_t count = out - found;
+        return bits(unsure) ? confirm(sites_[own].x, found, count) : count;
+    }
+
+    /// Keeps those of `found` that are nearer to x than the cutoff; returns how many they are.
+    size_t confirm(const Vector& x, int32_t* found, size_t count) const {
+        size_t kept = 0;
+        for (size_t n = 0; n < count; ++n) {
+            const Vector r = displacement(x, sites_[found[n]]);
+            found[kept] = found[n];
+            kept += dot(r, r) < cutoff_ * cutoff_;
         }
+        return kept;
     }
 };
 
-}  // namespace mentor
+/// The pairs of all atoms of some structures; they do not depend on the number of threads.
+inline Pairs find_pairs(const std::vector<Periodic>& structures, double cutoff, int threads) {
+    const int64_t count = structures.size();
+    std::vector<int64_t> first(count + 1, 0);  // atom of each structure
+    for (int64_t s = 0; s < count; ++s) first[s + 1] = first[s] + structures[s].atoms;
+    const int64_t atoms = first[count];
+    constexpr int64_t worthwhile = 500;  // atoms per thread below which a thread costs more
+    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, atoms / worthwhile));
+    const auto for_each = [&](int64_t tasks, auto work) {
+        in_parallel(static_cast<int>(std::min(tasks, parts)), [&](int thread, int running) {
+            for (int64_t task = thread; task < tasks; task += running) work(task);
+        });
+    };
+    std::vector<Grid> grids(count);
+    const auto for_atoms_of = [&](int64_t part, auto work) {
+        int64_t i = atoms * part / parts;
+        const int64_t end = atoms * (part + 1) / parts;
+        int64_t s = std::upper_bound(first.begin(), first.end(), i) - first.begin() - 1;
+        for (; i < end; ++i) {
+            while (i >= first[s + 1]) ++s;
+            work(grids[s], first[s], i);
+        }
+    };
+    for_each(count, [&](int64_t s) { grids[s] = Grid(structures[s], cutoff); });
+
+    Pairs pairs;
+    pairs.offsets.resize(atoms + 1);
+    pairs.offsets[0] = 0;
+    std::vector<Values<int32_t>> found(parts);
+    for_each(parts, [&](int64_t part) {
+        size_t size = 0;
+        found[part].resize(32 * (atoms / parts + 1));
+        for_atoms_of(part, [&](const Grid& grid, int64_t shift, int64_t i) {
+            const size_t own = grid.search(i - shift, found[part], size);
+            pairs.offsets[i + 1] = own;
+            size += own;
+        });
+    });
+    for (int64_t i = 0; i < atoms; ++i) pairs.offsets[i + 1] += pairs.offsets[i];
+    pairs.neighbours.resize(pairs.offsets[atoms]);
+    pairs.displacements.resize(3 * pairs.offsets[atoms]);
+    for_each(parts, [&](int64_t part) {
+        const int32_t* own = found[part].data();
+        for_atoms_of(part, [&](const Grid& grid, int64_t shift, int64_t i) {
+            const int64_t begin = pairs.offsets[i], size = pairs.offsets[i + 1] - begin;
+            grid.write(i - shift, own, size, static_cast<int32_t>(shift),
+                       pairs.neighbours.data() + begin, pairs.displacements.data() + 3 * begin);
+            own += size;
+        });
+    });
+    return pairs;
+}
+
+}  // namespace mentor::MENTOR_ARCH

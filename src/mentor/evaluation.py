@@ -112,21 +112,21 @@ def evaluate_structures(
     InputError
         A structure holds an element the potential does not know, or values that are not finite.
     """
-    active_set = potential.active_set if grades else None
+    graded = grades and potential.active_set is not None
     evaluated: list[Atoms] = []
     with progress.task("evaluate", len(structures)) as task:
         for batch in _batches(structures):
             nb = neighbourhoods(batch, potential.max_dist, potential.elements)
             result = potential.kernel.evaluate(nb)
-            rows = None if active_set is None else potential.kernel.rows(nb)
+            all_grades = potential.grades(nb) if graded else None
             for s, atoms in enumerate(batch):
                 own = slice(*nb.structure_offsets[s : s + 2])
                 copy = _bare(atoms)
                 found = {"energy": float(result.energies[s]), "forces": result.forces[own].copy()}
                 if copy.pbc.any() and copy.cell.rank == 3:
                     found["stress"] = stress_from_virial(result.virials[s], copy.get_volume())
-                if active_set is not None:
-                    copy.arrays["grades"] = active_set.atom_grades(rows[own])
+                if graded:
+                    copy.arrays["grades"] = all_grades[own].copy()
                 copy.calc = SinglePointCalculator(copy, **found)
                 evaluated.append(copy)
             task.advance(len(batch))

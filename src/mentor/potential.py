@@ -14,6 +14,7 @@ from mentor.active_set import ActiveSet
 from mentor.calculator import Calculator
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
+from mentor.neighbourhoods import Neighbourhoods
 from mentor.settings import command, option
 
 
@@ -86,7 +87,22 @@ class Potential:
 
     @cached_property
     def kernel(self) -> Kernel:
-        """The compiled kernel of this potential."""
+        """The compiled kernel of this potential, in double precision."""
+        return self.compiled()
+
+    @cached_property
+    def mixed_kernel(self) -> Kernel:
+        """The compiled kernel in mixed precision."""
+        return self.compiled(precision="mixed")
+
+    def compiled(self, precision: str = "double", threads: int = 0) -> Kernel:
+        """A kernel of another precision or number of threads (see :class:`mentor.kernel.Kernel`).
+
+        Raises
+        ------
+        InputError
+            The fields contradict each other, or the precision is unknown.
+        """
         return Kernel(
             radial_basis_type=self.radial_basis_type,
             scaling=self.scaling,
@@ -99,21 +115,44 @@ class Potential:
             alpha_index_basic=self.alpha_index_basic,
             alpha_index_times=self.alpha_index_times,
             alpha_moment_mapping=self.alpha_moment_mapping,
+            precision=precision,
+            threads=threads,
         )
+
+    def grades(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
+        """Extrapolation grade of every atom, shape (N,); needs an active set.
+
+        In `configuration` mode each atom carries the grade of its structure.
+        """
+        if self.active_set.mode == "configuration":
+            rows = self.kernel.rows(neighbourhoods)
+            per_structure = np.split(rows, neighbourhoods.structure_offsets[1:-1])
+            return np.concatenate([self.active_set.atom_grades(own) for own in per_structure])
+        return self.kernel.grades(neighbourhoods, self._prepared_active_set)
+
+    @cached_property
+    def _prepared_active_set(self) -> object:
+        return self.kernel.active_set(self.active_set.inverse)
 
     def __getstate__(self) -> dict:
         """Pickled and copied without the kernel, which is compiled again where it is needed."""
-        return {name: value for name, value in self.__dict__.items() if name != "kernel"}
+        compiled = ("kernel", "mixed_kernel", "_prepared_active_set")
+        return {name: value for name, value in self.__dict__.items() if name not in compiled}
 
-    def calculator(self) -> Calculator:
+    def calculator(self, precision: str = "double") -> Calculator:
         """An ASE calculator: ``atoms.calc = potential.calculator()``.
+
+        Parameters
+        ----------
+        precision
+            ``"double"``, or ``"mixed"``: nearly twice as fast, forces within 1e-4 eV/Å.
 
         Raises
         ------
         InputError
-            The potential does not name its elements.
+            The potential does not name its elements, or the precision is unknown.
         """
-        return Calculator(self)
+        return Calculator(self, precision)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``.mtp``, or ``.almtp`` with the active set, by the name's ending.

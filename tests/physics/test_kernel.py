@@ -144,13 +144,9 @@ def test_a_batch_equals_its_structures_one_by_one():
 
 
 def built(potential, **how) -> Kernel:
-    """The kernel of ``potential`` with other threads or another instruction set."""
-    fields = inspect.signature(Kernel).parameters.keys() - {
-        "threads",
-        "variant",
-        "precision",
-        "contraction",
-    }
+    """The kernel of ``potential``, compiled in another way."""
+    ways = {"threads", "variant", "precision", "contraction"}
+    fields = inspect.signature(Kernel).parameters.keys() - ways
     return Kernel(**{name: getattr(potential, name) for name in fields}, **how)
 
 

@@ -32,10 +32,6 @@ class Counting:
         self.asked.append("derivatives" if forces or virial else "energies")
         return self.kernel.evaluate(nb, forces=forces, virial=virial)
 
-    def rows(self, nb):
-        self.asked.append("rows")
-        return self.kernel.rows(nb)
-
 
 @pytest.fixture
 def counted():
@@ -47,6 +43,7 @@ def counted():
         elements=potential.elements,
         max_dist=potential.max_dist,
         active_set=potential.active_set,
+        grades=lambda nb: kernel.asked.append("grades") or potential.grades(nb),
     )
     return mentor.Calculator(model), kernel.asked
 
@@ -83,7 +80,7 @@ def test_only_what_is_asked_for_is_computed(counted):
     assert asked == ["energies", "derivatives"]
     calculator.get_property("grades", atoms)
     assert calculator.max_grade > 0
-    assert asked == ["energies", "derivatives", "rows"]
+    assert asked == ["energies", "derivatives", "grades"]
 
 
 @pytest.mark.parametrize("change", ["positions", "cell", "numbers", "pbc", "length"])
@@ -306,3 +303,15 @@ def test_the_checker_finds_what_is_wrong(name, fault, message):
     else:
         with pytest.raises(AssertionError, match=message):
             check_calculator(atoms)
+
+
+def test_mixed_precision_is_close_and_an_unknown_one_refused():
+    potential = samples.copper()
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.calc = potential.calculator()
+    exact = atoms.get_forces()
+    atoms.calc = pickle.loads(pickle.dumps(potential.calculator(precision="mixed")))
+    assert 0 < np.abs(atoms.get_forces() - exact).max() <= 1e-4
+    with pytest.raises(mentor.InputError, match="precision = 'half' is not one of double, mixed"):
+        potential.calculator(precision="half")

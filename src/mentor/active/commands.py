@@ -11,10 +11,10 @@ from rich.table import Table
 
 from mentor import formats
 from mentor.active.building import build_active_set
-from mentor.active.coordinates import rows_of
 from mentor.active.selection import THRESHOLD, selected
 from mentor.evaluation import given_structures
 from mentor.exceptions import InputError
+from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import InitSettings, Potential, init, opened
 from mentor.settings import command, option
 from mentor.structures import shortest_distances
@@ -121,7 +121,8 @@ def grade_structures(potential: Potential, structures: Sequence[Atoms]) -> Grade
         )
     copies, largest = [], []
     for atoms in structures:
-        grades = active_set.atom_grades(rows_of(potential, [atoms], per_structure=False))
+        nb = neighbourhoods(atoms, potential.max_dist, potential.elements)
+        grades = potential.grades(nb)
         copy = atoms.copy()
         copy.calc = atoms.calc
         copy.arrays["grades"] = grades
