@@ -1,8 +1,8 @@
 """Every block of README and tutorials does what it says: they are run as a reader would.
 
 ``console`` blocks: lines after ``$`` are run by the shell. ``python`` blocks are run as scripts.
-``toml`` and ``lammps`` blocks begin with ``# name`` and become that file. ``sh`` blocks install things: their
-make targets must exist (CI itself runs ``make test``, and with it the installation).
+``toml`` and ``lammps`` blocks begin with ``# name`` and become that file. ``sh`` blocks install
+things: their make targets must exist (CI itself runs ``make test``, and with it the installation).
 """
 
 import re
