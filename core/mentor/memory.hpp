@@ -24,7 +24,7 @@ struct Uncleared {
     T* allocate(size_t size) {
         constexpr size_t line = 64, large_page = size_t{1} << 21;
         const size_t bytes = size * sizeof(T);
-        const size_t unit = 2 * bytes >= large_page ? large_page : line;
+        const size_t unit = bytes >= 2 * large_page ? large_page : line;
         const size_t whole = (bytes + unit - 1) / unit * unit;
         void* memory = std::aligned_alloc(unit, whole);
         if (!memory) throw std::bad_alloc();
