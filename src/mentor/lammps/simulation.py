@@ -54,6 +54,8 @@ class Simulation:
         File with an active set; None for atoms that do not interact.
     timestep
         fs.
+    last
+        What fixes change in the course of a run, they change from step 0 to this one.
     fixed
         Indices of atoms that do not move; no force acts on them.
 
@@ -70,6 +72,7 @@ class Simulation:
         *,
         timestep: float = 1.0,
         first: int = 0,
+        last: int = 0,
         fixed: Sequence[int] | np.ndarray = (),
     ) -> None:
         self._box = box_of(atoms.cell.array, atoms.pbc, atoms.positions)
@@ -78,6 +81,8 @@ class Simulation:
         self._fixed = np.asarray(fixed, int)
         self._fixed_at = atoms.positions[self._fixed]
         self._fresh = True
+        self._known: tuple[np.ndarray, np.ndarray] | None = None
+        self.last = last
         self._lammps = _instance()
         self.commands(self._before(len(atoms)))
         self._make_atoms(atoms)
@@ -99,15 +104,10 @@ class Simulation:
         """The number of the step LAMMPS has reached."""
         return int(self._lammps.extract_global("ntimestep"))
 
-    def run(self, steps: int, *, graded: bool = False, ramp: tuple[int, int] | None = None) -> None:
+    def run(self, steps: int, *, graded: bool = False) -> None:
         """Make ``steps`` steps; 0 computes forces and what else is wanted where the atoms are.
 
-        Parameters
-        ----------
-        graded
-            Compute :attr:`grade` at the last of the steps.
-        ramp
-            What fixes change in the course of a run, they change between these two steps.
+        ``graded``: compute :attr:`grade` at the last of them.
 
         Raises
         ------
@@ -116,9 +116,10 @@ class Simulation:
         """
         if graded:  # the settings of the style change, the potential stays
             self.command(f"pair_style mtp/extrapolation {_ENDLESS} every {self.step + steps}")
-        over = f" start {ramp[0]} stop {ramp[1]}" if ramp else ""
-        self.command(f"run {steps}{over} pre {'yes' if self._fresh else 'no'} post no")
-        self._fresh = False
+        course = f"start 0 stop {max(self.last, self.step + steps)}"
+        setup = "yes" if self._fresh else "no"
+        self.command(f"run {steps} {course} pre {setup} post no")
+        self._fresh, self._known = False, None
 
     @property
     def grade(self) -> float:
@@ -136,12 +137,12 @@ class Simulation:
         """
         if self._count() != len(atoms):
             raise LammpsError(f"there are {self._count()} atoms now instead of {len(atoms)}")
-        order, types, lattice = self._order(), self._per_atom("type") - 1, self._lattice()
-        momenta = self._per_atom("v") * self._masses[types, None] / SPEED
+        (order, kinds), lattice = self._who(), self._lattice()
+        momenta = self._per_atom("v") * self._masses[kinds, None] / SPEED
         positions = self._unwrapped() + self._images[order] @ lattice
         atoms.arrays["momenta"][order] = self._box.turned_back(momenta)
         atoms.arrays["positions"][order] = self._box.turned_back(positions)
-        atoms.arrays["numbers"][order] = self._numbers[types]
+        atoms.arrays["numbers"][order] = self._numbers[kinds]
         if np.array_equal(lattice, self._lattice_before):
             atoms.positions[self._fixed] = self._fixed_at  # not turned to and fro
         else:
@@ -155,18 +156,24 @@ class Simulation:
         return free
 
     @property
+    def masses(self) -> np.ndarray:
+        """amu, shape (N, 1)."""
+        order, kinds = self._who()
+        masses = np.empty((len(order), 1))
+        masses[order, 0] = self._masses[kinds]
+        return masses
+
+    @property
     def momenta(self) -> np.ndarray:
         """As ASE has them, shape (N, 3)."""
-        momenta = np.empty((self._count(), 3))
-        masses = self._masses[self._per_atom("type") - 1, None]
-        momenta[self._order()] = self._box.turned_back(self._per_atom("v") * masses / SPEED)
-        return momenta
+        velocities = np.empty((self._count(), 3))
+        velocities[self._who()[0]] = self._box.turned_back(self._per_atom("v"))
+        return self.masses * velocities / SPEED
 
     @momenta.setter
     def momenta(self, momenta: np.ndarray) -> None:
-        masses = self._masses[self._per_atom("type") - 1, None]
-        velocities = SPEED * momenta[self._order()] / masses
-        self._per_atom("v")[:] = self._box.turned(velocities)
+        velocities = SPEED * momenta / self.masses
+        self._per_atom("v")[:] = self._box.turned(velocities[self._who()[0]])
 
     def virial_pressure(self) -> float:
         """tr W/(3V) where the atoms are, GPa; see :data:`VIRIAL`."""
@@ -216,10 +223,11 @@ class Simulation:
             )
         if made != len(atoms):
             raise LammpsError(f"only {made} of {len(atoms)} atoms could be made")
-        shifts = places[self._order()] - self._unwrapped()  # LAMMPS has wrapped them
+        order, _ = self._who()
+        shifts = places[order] - self._unwrapped()  # LAMMPS has wrapped them
         images = np.rint(shifts @ np.linalg.inv(self._box.vectors))
         self._images = np.empty((len(atoms), self._box.pbc.sum()))
-        self._images[self._order()] = images[:, : self._box.pbc.sum()]
+        self._images[order] = images[:, : self._box.pbc.sum()]
 
     def _after(self, potential: str | Path | None, timestep: float, first: int) -> list[str]:
         symbols = [chemical_symbols[number] for number, _ in self._kinds]
@@ -253,9 +261,11 @@ class Simulation:
         with _errors():
             return self._lammps.numpy.extract_atom(name)[: self._count()]
 
-    def _order(self) -> np.ndarray:
-        """Which of ``atoms`` each of LAMMPS' atoms is."""
-        return self._per_atom("id") - 1
+    def _who(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which of ``atoms`` each of LAMMPS' atoms is, and its kind; shapes (N,)."""
+        if self._known is None:
+            self._known = self._per_atom("id") - 1, self._per_atom("type") - 1
+        return self._known
 
     def _unwrapped(self) -> np.ndarray:
         with _errors():

@@ -28,9 +28,8 @@ from mentor.units import GPA
 LARGEST_SEED = 900_000_000
 """Of LAMMPS' random generators."""
 BREAKDOWN = re.compile(
-    "lost atoms|non-numeric|unstable|extrapolation grade|out of range|overflow|neighbor bins|"
-    "too far|"
-    "allocate|fix halt",
+    "lost atoms|non-numeric|unstable|extrapolation grade|out of range|too far|overflow|"
+    "neighbor bins|allocate|fix halt",
     re.IGNORECASE,
 )
 """Errors of LAMMPS that come of the dynamics and not of the input."""
@@ -68,7 +67,7 @@ class LammpsDriver:
         for look in _looks(first, end, interval, after):
             step = simulation.step
             try:
-                self._advance(simulation, atoms.get_masses()[:, None], rng, look, end, look > after)
+                self._advance(simulation, rng, look, graded=look > after)
             except LammpsError as error:
                 if not BREAKDOWN.search(str(error)):
                     raise self._wrong(error) from None
@@ -94,7 +93,7 @@ class LammpsDriver:
         places = atoms.positions.copy()
         simulation = self._set_off(atoms, rng, 0, 2)
         try:
-            self._advance(simulation, atoms.get_masses()[:, None], rng, 2, 2, False)
+            self._advance(simulation, rng, 2)
         except LammpsError as error:
             raise self._wrong(error) from None
         self._read(simulation, atoms)
@@ -112,16 +111,20 @@ class LammpsDriver:
                 'driver = "ase" under [explore]'
             )
         fixed = np.flatnonzero(~free.any(axis=1))
-        timestep = self.ensemble.timestep
         simulation = Simulation(
-            atoms, self.potential_path, timestep=timestep, first=first, fixed=fixed
+            atoms,
+            self.potential_path,
+            timestep=self.ensemble.timestep,
+            first=first,
+            last=max(self.goal, end),
+            fixed=fixed,
         )
         if self.ensemble.pressure is not None and self.template is None:
             simulation.commands(VIRIAL)
         if self.template is None:
             simulation.command("fix mentor_nve mobile nve")
         else:
-            self._follow_template(simulation, rng, end)
+            self._follow_template(simulation, rng)
         if len(fixed):
             simulation.command("fix mentor_fixed fixed setforce 0 0 0")
         try:
@@ -131,14 +134,14 @@ class LammpsDriver:
             raise self._wrong(error) from None
         return simulation
 
-    def _follow_template(self, simulation: Simulation, rng: np.random.Generator, end: int) -> None:
+    def _follow_template(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """Set the variables a template may use and carry out its commands."""
         ensemble, first = self.ensemble, simulation.step
         variables = {
             "temperature": ensemble.temperature,
             "timestep": ensemble.timestep / 1000,
             "seed": rng.integers(1, LARGEST_SEED, endpoint=True),
-            "steps": max(self.goal, end),
+            "steps": simulation.last,
             "walker": self.walker,
         }
         if ensemble.pressure is not None:
@@ -157,34 +160,28 @@ class LammpsDriver:
             raise self._wrong("it runs LAMMPS, which is done by mentor")
 
     def _advance(
-        self,
-        simulation: Simulation,
-        masses: np.ndarray,
-        rng: np.random.Generator,
-        goal: int,
-        end: int,
-        graded: bool,
+        self, simulation: Simulation, rng: np.random.Generator, goal: int, graded: bool = False
     ) -> None:
         """Go on to step ``goal``, or less far if LAMMPS stops before."""
         step = simulation.step
         if self.template is not None:
             with self._folder():
-                simulation.run(goal - step, graded=graded, ramp=(0, max(self.goal, end)))
+                simulation.run(goal - step, graded=graded)
             return
         piece = self.ensemble.barostat_interval
         while step < goal:
             if step % piece == 0:
-                self._couple(simulation, masses, rng)
+                self._couple(simulation, rng)
             pause = min(goal, step - step % piece + piece)
             simulation.run(pause - step, graded=graded and pause == goal)
             step = pause
 
-    def _couple(self, simulation: Simulation, m: np.ndarray, rng: np.random.Generator) -> None:
+    def _couple(self, simulation: Simulation, rng: np.random.Generator) -> None:
         """Let thermostat and barostat act, for the steps from now to the next time."""
         ensemble = self.ensemble
-        p, mobile = simulation.momenta, simulation.mobile
+        p, m = simulation.momenta, simulation.masses
         time = ensemble.barostat_interval * ensemble.timestep
-        integrator.thermostat(p, m, ensemble, time, mobile, rng)
+        integrator.thermostat(p, m, ensemble, time, simulation.mobile, rng)
         if ensemble.pressure is not None:
             kinetic = float((p * p / m).sum()) / (3 * simulation.volume) / GPA
             pressure = simulation.virial_pressure() + kinetic

@@ -34,6 +34,7 @@ from mentor.learning.labelling import (
 from mentor.learning.settings import CampaignSettings, EngineSettings
 from mentor.learning.start import bare, first_potential, rattled_copies, starting_structures
 from mentor.learning.store import Store
+from mentor.learning.validation import validation_fact
 from mentor.potential import Potential
 from mentor.structures import check_structures, labels
 
@@ -261,7 +262,7 @@ class Phases:
         found = None
         if kept:
             structures = self.store.labels([key for key, _ in kept])
-            fact = _validation_fact(potentials.load(path), kept, structures) | {"stopped": stopped}
+            fact = validation_fact(potentials.load(path), kept, structures) | {"stopped": stopped}
             facts["validation"] = fact
             found = Errors(**fact["errors"])
             formats.write_structures(self.store.folder / "validation.xyz", structures)
@@ -438,34 +439,3 @@ def _ending(converged: bool, found: Errors | None) -> str:
     if found is not None and found.force_mae is not None:
         text += f"; validation: force error {1000 * found.force_mae:.0f} meV/Å"
     return text
-
-
-def _validation_fact(
-    potential: Potential, kept: Sequence[tuple[str, Atoms]], structures: Sequence[Atoms]
-) -> dict:
-    """What :class:`mentor.learning.history.Validation` is made of, as plain JSON types."""
-    energies, forces, _ = training.predictions(potential, structures)
-    temperatures = [atoms.info["temperature"] for _, atoms in kept]
-    by_temperature = [
-        (
-            temperature,
-            [
-                each
-                for each, own in zip(structures, temperatures, strict=True)
-                if own == temperature
-            ],
-        )
-        for temperature in sorted(set(temperatures))
-    ]
-    return {
-        "keys": [key for key, _ in kept],
-        "temperatures": temperatures,
-        "grades": [atoms.info["grade"] for _, atoms in kept],
-        "energies": energies.tolist(),
-        "forces": [each.tolist() for each in forces],
-        "errors": vars(training.errors(potential, structures)),
-        "by_temperature": [
-            (temperature, vars(training.errors(potential, group)))
-            for temperature, group in by_temperature
-        ],
-    }
