@@ -32,11 +32,10 @@ def potential(
     )
     return replace(
         blank,
-        scaling=0.3,
+        **{"scaling": 0.3} | changes,
         radial_coeffs=rng.normal(size=blank.radial_coeffs.shape) / 5,
         species_coeffs=rng.normal(size=species),
         moment_coeffs=rng.normal(size=blank.moment_coeffs.shape) / 5,
-        **changes,
     )
 
 

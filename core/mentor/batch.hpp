@@ -1,6 +1,7 @@
 // A batch of atoms of one species: one SIMD lane is one atom.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <new>
@@ -55,8 +56,8 @@ struct Neighbour {
 /// The neighbours within the cutoff of up to `lanes` atoms of one species, in `size` rows.
 ///
 /// Each lane's neighbours are sorted by species, so that most rows hold one species only; the last
-/// rows are padded to an even number. pair(n, l) is the pair index of lane l's n-th neighbour, -1
-/// for padding.
+/// rows are padded to an even number. target(n)[l] is the atom that is lane l's n-th neighbour; for
+/// padding it is some atom, to which nothing is to be added.
 class Batch {
   public:
     int64_t atom[lanes];
@@ -66,9 +67,20 @@ class Batch {
                 int count) {
         atoms = count;
         species = nb.type(atoms_of_batch[0]);
-        for (int l = 0; l < count; ++l) atom[l] = atoms_of_batch[l];
-        find_near(model, nb);
-        fill(model, nb);
+        int64_t most = 0;
+        for (int l = 0; l < count; ++l) {
+            atom[l] = atoms_of_batch[l];
+            most = std::max(most, nb.offsets[atom[l] + 1] - nb.offsets[atom[l]]);
+        }
+        neighbours_.reserve(most + 2);
+        targets_.reserve((most + 2) * lanes);
+        if (model.species() == 1)
+            fill(model, nb);
+        else
+            fill_sorted(model, nb, most + 1);
+        size = *std::max_element(counts_, counts_ + lanes);
+        size += size % 2;
+        pad(model, nb);
         for (int n = 0; n < size; ++n) {
             Neighbour& j = neighbours_.data()[n];
             const vec square = j.x * j.x + j.y * j.y + j.z * j.z;
@@ -79,66 +91,85 @@ class Batch {
     }
 
     const Neighbour& neighbour(int n) const { return neighbours_.data()[n]; }
-    int64_t pair(int n, int l) const { return pairs_.data()[n * lanes + l]; }
+    const int32_t* target(int n) const { return targets_.data() + n * lanes; }
+    /// Whether lane l has an n-th neighbour.
+    bool has(int n, int l) const { return n < counts_[l]; }
 
   private:
-    int near_count_[lanes], stride_ = 0;
-    Buffer<int64_t> near_;  // pairs of each lane within the cutoff
-    Buffer<int> starts_;    // [lane][species] where the neighbours of a species begin
+    int counts_[lanes];     // neighbours of each lane
+    Buffer<int64_t> near_;  // pairs of one lane within the cutoff
+    Buffer<int> starts_;    // where those of a species begin
     Buffer<Neighbour> neighbours_;
-    Buffer<int64_t> pairs_;
+    Buffer<int32_t> targets_;
 
-    void find_near(const Model& model, const Neighbourhoods& nb) {
-        const int C = model.species();
-        const double limit = model.data.max_dist * model.data.max_dist;
-        stride_ = 1;
-        for (int l = 0; l < atoms; ++l)
-            stride_ = std::max(stride_,
-                               static_cast<int>(nb.offsets[atom[l] + 1] - nb.offsets[atom[l]]) + 1);
-        near_.reserve(static_cast<size_t>(stride_) * lanes);
-        int* starts = starts_.zeros(static_cast<size_t>(lanes) * (C + 1));
-        size = 0;
-        for (int l = 0; l < atoms; ++l) {
-            int64_t* near = near_.data() + l * stride_;
-            int found = 0;
-            for (int64_t p = nb.offsets[atom[l]]; p < nb.offsets[atom[l] + 1]; ++p) {
-                const double* d = nb.displacements + 3 * p;
-                near[found] = p;
-                found += d[0] * d[0] + d[1] * d[1] + d[2] * d[2] < limit;
-            }
-            near_count_[l] = found;
-            size = std::max(size, found);
-            int* start = starts + l * (C + 1);
-            if (C == 1) continue;
-            for (int n = 0; n < found; ++n) ++start[nb.types[nb.neighbours[near[n]]] + 1];
-            for (int z = 0; z < C; ++z) start[z + 1] += start[z];
-        }
-        size += size % 2;
+    static double square(const double* d) { return d[0] * d[0] + d[1] * d[1] + d[2] * d[2]; }
+
+    void put(int n, int l, const double* d, int32_t target) {
+        Neighbour& j = neighbours_.data()[n];
+        j.x[l] = d[0], j.y[l] = d[1], j.z[l] = d[2];
+        targets_.data()[n * lanes + l] = target;
     }
 
+    /// All pairs in turn; one beyond the cutoff is overwritten by the next.
     void fill(const Model& model, const Neighbourhoods& nb) {
-        const int C = model.species();
-        const vec zero = vec{}, cutoff = broadcast(static_cast<real>(model.data.max_dist));
-        Neighbour* out = neighbours_.reserve(size + 1);
-        int64_t* pairs = pairs_.reserve(static_cast<size_t>(size) * lanes + 1);
-        for (int n = 0; n < size; ++n) {
-            out[n] = {cutoff, zero, zero, zero, zero, zero, broadcast(-1), C, -1};
-            for (int l = 0; l < lanes; ++l) pairs[n * lanes + l] = -1;
-        }
-        for (int l = 0; l < atoms; ++l) {
-            const int64_t* near = near_.data() + l * stride_;
-            int* start = starts_.data() + l * (C + 1);
-            for (int n = 0; n < near_count_[l]; ++n) {
-                const int64_t p = near[n];
-                const int z = nb.types[nb.neighbours[p]];
-                const int place = C == 1 ? n : start[z]++;
+        const double limit = model.data.max_dist * model.data.max_dist;
+        for (int l = 0; l < lanes; ++l) {
+            int n = 0;
+            const int64_t end = l < atoms ? nb.offsets[atom[l] + 1] : 0;
+            for (int64_t p = l < atoms ? nb.offsets[atom[l]] : 0; p < end; ++p) {
                 const double* d = nb.displacements + 3 * p;
-                Neighbour& j = out[place];
-                j.x[l] = d[0], j.y[l] = d[1], j.z[l] = d[2];
-                j.present[l] = 1;
+                put(n, l, d, nb.neighbours[p]);
+                n += square(d) < limit;
+            }
+            counts_[l] = n;
+        }
+    }
+
+    /// The pairs within the cutoff, those of each species together.
+    void fill_sorted(const Model& model, const Neighbourhoods& nb, int64_t most) {
+        const int C = model.species();
+        const double limit = model.data.max_dist * model.data.max_dist;
+        int64_t* near = near_.reserve(most);
+        for (int n = 0; n < most; ++n) {
+            Neighbour& j = neighbours_.data()[n];
+            j.species = broadcast(-1), j.lowest = C, j.highest = -1;
+        }
+        for (int l = 0; l < lanes; ++l) {
+            int* start = starts_.zeros(C + 1);
+            int found = 0;
+            const int64_t end = l < atoms ? nb.offsets[atom[l] + 1] : 0;
+            for (int64_t p = l < atoms ? nb.offsets[atom[l]] : 0; p < end; ++p) {
+                near[found] = p;
+                const bool within = square(nb.displacements + 3 * p) < limit;
+                found += within;
+                start[nb.types[nb.neighbours[p]] + 1] += within;
+            }
+            for (int z = 0; z < C; ++z) start[z + 1] += start[z];
+            for (int i = 0; i < found; ++i) {
+                const int32_t target = nb.neighbours[near[i]];
+                const int z = nb.types[target], n = start[z]++;
+                put(n, l, nb.displacements + 3 * near[i], target);
+                Neighbour& j = neighbours_.data()[n];
                 j.species[l] = z;
                 j.lowest = std::min(j.lowest, z), j.highest = std::max(j.highest, z);
-                pairs[place * lanes + l] = p;
+            }
+            counts_[l] = found;
+        }
+    }
+
+    void pad(const Model& model, const Neighbourhoods& nb) {
+        const int fewest = *std::min_element(counts_, counts_ + lanes);
+        const double away[3] = {model.data.max_dist, 0, 0};
+        const int32_t some_atom = static_cast<int32_t>(nb.center(atom[0]));
+        for (int n = 0; n < size; ++n) {
+            Neighbour& j = neighbours_.data()[n];
+            j.present = broadcast(1);
+            if (model.species() == 1) j.lowest = j.highest = 0;
+            if (n < fewest) continue;
+            for (int l = 0; l < lanes; ++l) {
+                if (has(n, l)) continue;
+                put(n, l, away, some_atom);
+                j.present[l] = 0;
             }
         }
     }

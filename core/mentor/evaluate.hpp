@@ -203,14 +203,13 @@ class Evaluator {
             const vec* g = g_.data() + 3 * n;
             for (int d = 0; d < 3; ++d) own[d] += g[d];
             if (out.forces) {
-                for (int l = 0; l < batch_.atoms; ++l) {
-                    const int64_t p = batch_.pair(n, l);
-                    if (p < 0) continue;
-                    double* F = out.forces + 3 * static_cast<int64_t>(nb.neighbours[p]);
+                const int32_t* target = batch_.target(n);
+                for (int l = 0; l < lanes; ++l) {  // g = 0 where there is no neighbour
+                    double* F = out.forces + 3 * static_cast<int64_t>(target[l]);
                     for (int d = 0; d < 3; ++d) F[d] -= g[d][l];
                 }
             }
-            if (out.site_virials) write_site_virials(nb, n, g, out.site_virials);
+            if (out.site_virials) write_site_virials(n, g, out.site_virials);
             if (out.virials) {
                 const vec x = j.x * j.r, y = j.y * j.r, z = j.z * j.r;
                 virial[0] -= g[0] * x;
@@ -231,13 +230,12 @@ class Evaluator {
     }
 
     /// The virial -r_ij (x) g counts for atom j (Fan et al., Phys. Rev. B 92, 094301 (2015)).
-    void write_site_virials(const Neighbourhoods& nb, int n, const vec* g, double* virials) const {
+    void write_site_virials(int n, const vec* g, double* virials) const {
         const Neighbour& j = batch_.neighbour(n);
         for (int l = 0; l < batch_.atoms; ++l) {
-            const int64_t p = batch_.pair(n, l);
-            if (p < 0) continue;
+            if (!batch_.has(n, l)) continue;
             const double r[3] = {j.x[l] * j.r[l], j.y[l] * j.r[l], j.z[l] * j.r[l]};
-            double* W = virials + 9 * static_cast<int64_t>(nb.neighbours[p]);
+            double* W = virials + 9 * static_cast<int64_t>(batch_.target(n)[l]);
             for (int a = 0; a < 3; ++a)
                 for (int b = 0; b < 3; ++b) W[3 * a + b] -= r[a] * g[b][l];
         }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <stdexcept>
 #include <vector>
 
@@ -64,16 +65,19 @@ struct ActiveSetInverse {
         for (int z = 0; z < model.species(); ++z) matrices.push_back(matrix_of(model, z));
     }
 
-    /// The grade of one row b of m numbers.
+    /// The grade of one row b of m numbers; NaN if one of them is not finite.
     double grade(const double* row) const {
         std::vector<double> product(size, 0.0);
         for (size_t i = 0; i < size; ++i) {
             if (row[i] == 0) continue;
             for (size_t j = 0; j < size; ++j) product[j] += row[i] * inverse[i * size + j];
         }
-        double largest = 0;
-        for (double x : product) largest = std::max(largest, std::abs(x));
-        return largest;
+        double largest = 0, sum = 0;
+        for (double x : product) {
+            largest = std::max(largest, std::abs(x));
+            sum += x;
+        }
+        return std::isfinite(sum) ? largest : std::numeric_limits<double>::quiet_NaN();
     }
 
   private:

@@ -113,7 +113,9 @@ class Grader {
                     grade[a] = std::max(grade[a], std::abs(component(a, j)));
         }
         for (int a = 0; a < count_; ++a)
-            if (grades_[a]) *grades_[a] = grade[a];
+            if (grades_[a])
+                *grades_[a] =
+                    std::isfinite(norms_[a]) ? grade[a] : std::numeric_limits<double>::quiet_NaN();
     }
 
     /// y_j of one atom in double precision.

@@ -145,3 +145,10 @@ def test_an_active_set_of_another_potential_is_refused():
     potential = samples.potential(1)
     with pytest.raises(mentor.InputError, match="does not have the size of the potential"):
         potential.kernel.active_set(np.eye(3))
+
+
+def test_a_row_that_overflows_has_no_grade():
+    """A structure that flies apart must not look well known."""
+    potential = samples.with_active_set(samples.potential(1, level=8, scaling=1e200))
+    nb = neighbours(potential, "triclinic crystal")
+    assert not np.isfinite(potential.grades(nb)).any()
