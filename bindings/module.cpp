@@ -121,7 +121,7 @@ class Kernel {
                 "grades need the active set of this potential");
         nb::gil_scoped_release release;
         const auto evaluate =
-            mixed_ && !rows && !basis ? variant_->evaluate_mixed : variant_->evaluate;
+            mixed_ && !rows && !basis && !grades ? variant_->evaluate_mixed : variant_->evaluate;
         evaluate(model_, nbh, out, mentor::thread_count(threads));
     }
 

@@ -2,6 +2,8 @@
 //
 // y = x G is a matrix product in single precision; the components that may be the largest, given
 // how single precision rounds, are computed again in double precision, so that grades are exact.
+// Where that leaves too many of them, as with training sets that hold little but perfect crystals,
+// the product is done in double precision.
 #pragma once
 
 #include "batch.hpp"
@@ -40,8 +42,19 @@ class Grader {
     void finish() {
         if (count_ > 0) {
             pack();
-            multiply();
-            find_largest();
+            if (doubles_left_ == 0) {
+                multiply();
+                if (!find_largest()) doubles_left_ = patience;
+            }
+            if (doubles_left_ > 0) {
+                multiply_in_double();
+                --doubles_left_;
+            }
+            for (int a = 0; a < count_; ++a)
+                if (grades_[a])
+                    *grades_[a] = std::isfinite(norms_[a])
+                                      ? largest_[a]
+                                      : std::numeric_limits<double>::quiet_NaN();
         }
         start();
     }
@@ -53,7 +66,9 @@ class Grader {
     const GradeMatrix* matrix_ = nullptr;
     int count_ = 0;
     double* grades_[tile];
-    double norms_[tile];
+    double norms_[tile], largest_[tile];
+    static constexpr int patience = 32;  // tiles in double precision before single is tried again
+    int doubles_left_ = 0;
     Buffer<double> rows_;
     Buffer<single> x_, y_;  // [row][group], [column][group]
 
@@ -88,34 +103,53 @@ class Grader {
         }
     }
 
-    /// The largest |y_j|, of those j for which |y_j| + error reaches every |y| - error.
-    void find_largest() {
+    /// The largest |y_j|, of those j for which |y_j| + error reaches every |y| - error; false if
+    /// these are too many.
+    bool find_largest() {
         const int m = matrix_->columns;
         const float* errors = matrix_->column_errors.data();
         const float* y = reinterpret_cast<const float*>(y_.data());
         float norm[tile], certain[tile];
-        double grade[tile];
         for (int a = 0; a < tile; ++a) {
             norm[a] = static_cast<float>(norms_[a]);
-            certain[a] = 0, grade[a] = 0;
+            certain[a] = 0, largest_[a] = 0;
         }
         for (int j = 0; j < m; ++j)
             for (int a = 0; a < tile; ++a) {
                 const float least = std::abs(y[j * tile + a]) - errors[j] * norm[a];
                 certain[a] = certain[a] < least ? least : certain[a];
             }
+        int left = m * count_ / 16;  // of what costs more than the product in double precision
         for (int j = 0; j < m; ++j) {
             int any = 0;
             for (int a = 0; a < tile; ++a)
                 any |= std::abs(y[j * tile + a]) + errors[j] * norm[a] >= certain[a];
             for (int a = 0; any && a < count_; ++a)
-                if (std::abs(y[j * tile + a]) + errors[j] * norm[a] >= certain[a])
-                    grade[a] = std::max(grade[a], std::abs(component(a, j)));
+                if (std::abs(y[j * tile + a]) + errors[j] * norm[a] >= certain[a]) {
+                    if (--left < 0) return false;
+                    largest_[a] = std::max(largest_[a], std::abs(component(a, j)));
+                }
         }
-        for (int a = 0; a < count_; ++a)
-            if (grades_[a])
-                *grades_[a] =
-                    std::isfinite(norms_[a]) ? grade[a] : std::numeric_limits<double>::quiet_NaN();
+        return true;
+    }
+
+    void multiply_in_double() {
+        constexpr int together = 2, parts = tile / lanes;
+        const int m = matrix_->columns, p = matrix_->rows;
+        for (double& largest : largest_) largest = 0;
+        for (int j = 0; j < m; j += together) {
+            const double* G[together];
+            for (int c = 0; c < together; ++c)
+                G[c] = matrix_->transposed.data() + static_cast<size_t>(std::min(j + c, m - 1)) * p;
+            wide total[together][parts] = {};
+            const wide* x = reinterpret_cast<const wide*>(rows_.data());
+            for (int i = 0; i < p; ++i, x += parts)
+                for (int c = 0; c < together; ++c)
+                    for (int g = 0; g < parts; ++g) total[c][g] += G[c][i] * x[g];
+            for (int c = 0; c < together; ++c)
+                for (int a = 0; a < tile; ++a)
+                    largest_[a] = std::max(largest_[a], std::abs(total[c][a / lanes][a % lanes]));
+        }
     }
 
     /// y_j of one atom in double precision.

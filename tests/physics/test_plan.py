@@ -141,6 +141,28 @@ def test_grades_do_not_depend_on_threads_or_on_the_company():
         assert np.abs(kernel.grades(nb, kernel.active_set(inverse)) - expected).max() <= 1e-9
 
 
+def test_grades_come_with_the_forces():
+    potential = samples.with_active_set(samples.potential(2, level=8))
+    nb = neighbours(potential, "slab")
+    active_set = potential.kernel.active_set(potential.active_set.inverse)
+    both = potential.kernel.evaluate(nb, active_set=active_set)
+    assert np.array_equal(both.forces, potential.kernel.evaluate(nb).forces)
+    assert np.array_equal(both.grades, potential.grades(nb))
+
+
+def test_grades_of_a_narrow_training_set_are_exact():
+    """Where A is so ill-conditioned that single precision cannot tell, double precision does."""
+    potential = samples.potential(1, level=16)
+    crystal = samples.structure("triclinic crystal", 1)
+    narrow = [crystal.copy() for _ in range(12)]
+    for seed, atoms in enumerate(narrow):
+        atoms.rattle(1e-4, seed=seed)
+    potential = samples.taught(potential, narrow)
+    nb = neighbourhoods(crystal * (3, 3, 3), potential.max_dist, potential.elements)
+    expected = potential.active_set.grades(potential.kernel.rows(nb))
+    assert np.abs(potential.grades(nb) / expected - 1).max() <= 1e-3
+
+
 def test_an_active_set_of_another_potential_is_refused():
     potential = samples.potential(1)
     with pytest.raises(mentor.InputError, match="does not have the size of the potential"):
