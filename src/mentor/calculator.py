@@ -9,6 +9,7 @@ from ase.calculators.calculator import all_changes
 from ase.outputs import Properties
 
 from mentor.exceptions import InputError
+from mentor.kernel import PRECISIONS
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
 from mentor.units import stress_from_virial
 
@@ -36,6 +37,10 @@ class Model(Protocol):
     def kernel(self) -> "Kernel":
         """The compiled kernel."""
 
+    @property
+    def mixed_kernel(self) -> "Kernel":
+        """The same in mixed precision."""
+
     def grades(self, neighbourhoods: Neighbourhoods) -> np.ndarray:
         """Extrapolation grade of every atom, shape (N,)."""
 
@@ -46,7 +51,8 @@ class Calculator(AseCalculator):
     ``atoms.calc = potential.calculator()``; then everything in ASE and in programs that take an
     ASE calculator (MD, optimisers, phonopy, …) works. Results: ``energy`` = ``free_energy`` (eV),
     ``energies`` (N,) eV, ``forces`` (N, 3) eV/Å, ``stress`` (6,) eV/Å³ in ASE's sign and Voigt
-    order, ``grades`` (N,). Only what is asked for is computed.
+    order, ``grades`` (N,). Only what is asked for is computed. With ``precision="mixed"`` energies,
+    forces and stress are of single precision, summed in double, and nearly twice as fast.
 
     The stress needs three cell vectors and a periodic direction; ``grades`` need an active set (in
     `configuration` mode every atom carries the grade of the structure). Without them ASE's
@@ -69,7 +75,7 @@ class Calculator(AseCalculator):
     ]
     default_parameters: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, potential: Model) -> None:
+    def __init__(self, potential: Model, precision: str = "double") -> None:
         if not potential.elements:
             raise InputError(
                 "the potential does not name its elements; load it with elements=[...], "
@@ -77,6 +83,9 @@ class Calculator(AseCalculator):
             )
         super().__init__()
         self.potential = potential
+        if precision not in PRECISIONS:
+            raise InputError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS)}")
+        self.precision = precision
         self._neighbourhoods: Neighbourhoods | None = None
 
     @property
@@ -124,9 +133,9 @@ class Calculator(AseCalculator):
 
     def _evaluate(self, derivatives: bool) -> None:
         """Forces and virial come together: the second costs next to nothing beside the first."""
-        evaluation = self.potential.kernel.evaluate(
-            self._neighbourhoods, forces=derivatives, virial=derivatives
-        )
+        potential = self.potential
+        kernel = potential.kernel if self.precision == "double" else potential.mixed_kernel
+        evaluation = kernel.evaluate(self._neighbourhoods, forces=derivatives, virial=derivatives)
         energy = float(evaluation.site_energies.sum())
         self.results.update(energy=energy, free_energy=energy, energies=evaluation.site_energies)
         if derivatives:

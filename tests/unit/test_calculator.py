@@ -303,3 +303,15 @@ def test_the_checker_finds_what_is_wrong(name, fault, message):
     else:
         with pytest.raises(AssertionError, match=message):
             check_calculator(atoms)
+
+
+def test_mixed_precision_is_close_and_an_unknown_one_refused():
+    potential = samples.copper()
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.calc = potential.calculator()
+    exact = atoms.get_forces()
+    atoms.calc = pickle.loads(pickle.dumps(potential.calculator(precision="mixed")))
+    assert 0 < np.abs(atoms.get_forces() - exact).max() <= 1e-4
+    with pytest.raises(mentor.InputError, match="precision = 'half' is not one of double, mixed"):
+        potential.calculator(precision="half")
