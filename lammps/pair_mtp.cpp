@@ -34,6 +34,16 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+/// Says that compute_atomic_energy exists, where LAMMPS asks.
+template <class Style>
+auto offer_atomic_energy(Style& style, int) -> decltype(style.atomic_energy_enable) {
+    return style.atomic_energy_enable = 1;
+}
+template <class Style>
+int offer_atomic_energy(Style&, long) {
+    return 0;
+}
+
 }  // namespace
 
 PairMTP::PairMTP(LAMMPS* lmp) : Pair(lmp) {
@@ -43,7 +53,7 @@ PairMTP::PairMTP(LAMMPS* lmp) : Pair(lmp) {
     manybody_flag = 1;
     no_virial_fdotr_compute = 1;  // the kernel's virial needs no sum over ghosts
     centroidstressflag = CENTROID_AVAIL;
-    atomic_energy_enable = 1;
+    offer_atomic_energy<Pair>(*this, 0);
 }
 
 PairMTP::~PairMTP() {

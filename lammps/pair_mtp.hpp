@@ -21,8 +21,9 @@ class PairMTP : public LAMMPS_NS::Pair {
     void init_style() override;
     double init_one(int, int) override;
     void compute(int eflag, int vflag) override;
-    double compute_atomic_energy(int i, LAMMPS_NS::NeighList* neighbours) override;
     double memory_usage() override;
+    /// Energy of one atom; overrides where LAMMPS is new enough to ask for it.
+    virtual double compute_atomic_energy(int i, LAMMPS_NS::NeighList* neighbours);
 
   protected:
     std::string name_ = "mtp";

@@ -54,7 +54,7 @@ def test_manual_names_every_command(mentor_command):
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_help_shows_usage_options_and_an_example(mentor_command, verb):
-    done = mentor_command(verb, "--help")
+    done = mentor_command(*verb.split(), "--help")
     assert done.code == 0
     assert done.out.startswith(f"usage: mentor {verb}")
     assert f"example:\n  {COMMANDS[verb].example}" in done.out
@@ -72,8 +72,9 @@ def test_example_is_valid_usage(verb):
 
     command = COMMANDS[verb]
     words = command.example.split()
-    assert words[:2] == ["mentor", verb]
-    values = settings(command, vars(parser(command).parse_args(words[2:])))
+    first = 1 + len(verb.split())
+    assert words[:first] == ["mentor", *verb.split()]
+    values = settings(command, vars(parser(command).parse_args(words[first:])))
     assert isinstance(values, command.settings_class)
 
 

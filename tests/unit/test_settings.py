@@ -61,7 +61,7 @@ def documented() -> dict[str, set[str]]:
     spec = importlib.util.spec_from_file_location("command_pages", DOCS / "command_pages.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    pages = re.split(r"^### mentor (\w+)$", module.reference(), flags=re.MULTILINE)
+    pages = re.split(r"^### mentor ([\w ]+)$", module.reference(), flags=re.MULTILINE)
     return {
         verb: {
             name.removeprefix("--").removesuffix("…").lower().replace("-", "_")
@@ -76,12 +76,12 @@ COMMON = {"config", "json", "quiet", "debug", "help"}
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_fields_arguments_options_and_docs_agree(verb, documented):
-    function = getattr(mentor, verb)
+    function = COMMANDS[verb].function
     declared = fields(function.settings_class)
     names = {each.name for each in declared}
     outside = {each.name for each in declared if not each.metadata.get("python_only")}
 
-    assert function.__name__ == verb
+    assert function.__name__ == verb.split()[-1]
     assert set(inspect.signature(function).parameters) == names
     assert {each.name for each in options(function.settings_class)} == outside
     on_command_line = {action.dest for action in parser(COMMANDS[verb])._actions}
@@ -91,7 +91,7 @@ def test_fields_arguments_options_and_docs_agree(verb, documented):
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_settings_are_frozen_and_explained(verb):
-    settings_class = getattr(mentor, verb).settings_class
+    settings_class = COMMANDS[verb].settings_class
     assert settings_class.__dataclass_params__.frozen
     assert settings_class.__doc__
     for each in fields(settings_class):

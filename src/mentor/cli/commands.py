@@ -1,10 +1,9 @@
 """The table of commands: what ``mentor --help`` says and how each is used."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import mentor
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,9 @@ class Command:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The public function ``mentor.<verb>``; imports what it needs."""
-        return getattr(mentor, self.verb)
+        """The public function ``mentor.<verb>``, for ``lammps build`` ``mentor.lammps.build``."""
+        *folders, name = self.verb.split()
+        return getattr(importlib.import_module(".".join(["mentor", *folders])), name)
 
     @property
     def settings_class(self) -> type:
@@ -79,6 +79,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "run molecular dynamics, stopping where the potential no longer knows",
             "mentor md pot.almtp structure.xyz --temperature 300 --steps 10000",
         ),
+        Command(
+            "lammps build",
+            "compile the LAMMPS pair styles mtp and mtp/extrapolation",
+            "mentor lammps build --headers lammps/src",
+        ),
     ),
     "Files": (
         Command(
@@ -104,14 +109,14 @@ def manual() -> str:
     ]
     for title, group in GROUPS.items():
         lines += ["", title]
-        lines += [f"  {command.verb:<9} {command.summary}" for command in group]
+        lines += [f"  {command.verb:<12} {command.summary}" for command in group]
     return "\n".join(
         [
             *lines,
             "",
             "Help",
-            "  COMMAND --help    arguments, options, units and defaults of a command",
-            "  version           version of mentor",
+            "  COMMAND --help  arguments, options, units and defaults of a command",
+            "  version         version of mentor",
             "",
             "Every command takes --json (one JSON document on stdout), --config FILE.toml (options",
             "from a file) and --quiet. Units: Å, eV, eV/Å, GPa, fs, K.",

@@ -53,6 +53,8 @@ def _run(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         return _show(manual())
     verb, *rest = arguments
+    if rest and f"{verb} {rest[0]}" in COMMANDS:
+        verb, rest = f"{verb} {rest[0]}", rest[1:]
     if verb in ("version", "--version"):
         as_json = "--json" in rest
         return _show(f'{{"version": "{__version__}"}}' if as_json else f"mentor {__version__}")

@@ -21,7 +21,9 @@ class BuildSettings:
     mpi: Path | None = option(
         None, "Folder of that LAMMPS' mpi.h, or its compiler mpicxx; by default mpicxx."
     )
-    flags: str = option("", "Further compiler flags, as LAMMPS was compiled with: -DLAMMPS_BIGBIG.")
+    defines: tuple[str, ...] = option(
+        (), "Macros that LAMMPS was compiled with, for example LAMMPS_BIGBIG."
+    )
     output: Path = option(Path(), "Folder for the plugin of another LAMMPS.")
 
 
@@ -74,5 +76,5 @@ def build(settings: BuildSettings) -> Build:
         compiler = os.environ.get("CXX", "g++")
     elif settings.mpi is not None:
         compiler = str(settings.mpi)
-    compile_plugin(output / NAME, includes, settings.flags.split(), compiler)
+    compile_plugin(output / NAME, includes, [f"-D{each}" for each in settings.defines], compiler)
     return Build(output / NAME, str(headers), automatic=False)
