@@ -1,16 +1,16 @@
 // nanobind export of the kernel: array shapes are checked here, nothing is computed.
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "dispatch.hpp"
 #include "mentor/potential_file.hpp"
+#include "mentor/threads.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -37,14 +37,6 @@ std::vector<std::array<int, 4>> to_rows(const Rows& x) {
     for (size_t i = 0; i < rows.size(); ++i)
         for (int j = 0; j < 4; ++j) rows[i][j] = x.data()[4 * i + j];
     return rows;
-}
-
-int thread_count(int threads) {
-#ifdef _OPENMP
-    return threads > 0 ? threads : omp_get_max_threads();
-#else
-    return 1;
-#endif
 }
 
 struct NeighbourArrays {
@@ -79,12 +71,17 @@ struct NeighbourArrays {
                     "an atom's type is not in the potential");
             require(all.offsets[i] <= all.offsets[i + 1], "offsets must not decrease");
         }
+        for (int64_t s = 0; s < all.structures; ++s)
+            require(all.structure_offsets[s] <= all.structure_offsets[s + 1],
+                    "structure_offsets must not decrease");
         for (int64_t s = 0; s < all.structures; ++s) {
             const int64_t first = all.structure_offsets[s], last = all.structure_offsets[s + 1];
-            require(first <= last, "structure_offsets must not decrease");
-            for (int64_t p = all.offsets[first]; p < all.offsets[last]; ++p)
-                require(all.neighbours[p] >= first && all.neighbours[p] < last,
-                        "a neighbour lies outside its structure");
+            int32_t lowest = std::numeric_limits<int32_t>::max(), highest = -1;
+            for (int64_t p = all.offsets[first]; p < all.offsets[last]; ++p) {
+                lowest = std::min(lowest, all.neighbours[p]);
+                highest = std::max(highest, all.neighbours[p]);
+            }
+            require(lowest >= first && highest < last, "a neighbour lies outside its structure");
         }
     }
 };
@@ -125,7 +122,7 @@ class Kernel {
         nb::gil_scoped_release release;
         const auto evaluate =
             mixed_ && !rows && !basis ? variant_->evaluate_mixed : variant_->evaluate;
-        evaluate(model_, nbh, out, thread_count(threads));
+        evaluate(model_, nbh, out, mentor::thread_count(threads));
     }
 
     void jacobian(const NeighbourArrays& arrays, Output<2> energies, Output<3> forces,
@@ -138,7 +135,7 @@ class Kernel {
         out.forces = data(forces, {N, 3, m}, "forces must have shape (N, 3, m)");
         out.virials = data(virials, {S, 6, m}, "virials must have shape (S, 6, m)");
         nb::gil_scoped_release release;
-        variant_->jacobian(model_, nbh, out, thread_count(threads));
+        variant_->jacobian(model_, nbh, out, mentor::thread_count(threads));
     }
 
     mentor::ActiveSetInverse active_set(const Array<const double, nb::ndim<2>>& inverse) const {
@@ -155,45 +152,40 @@ class Kernel {
 };
 
 /// Hand a vector over to Python without copying it.
-template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(std::vector<T>&& values, std::initializer_list<size_t> shape) {
-    auto* kept = new std::vector<T>(std::move(values));
-    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-    return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
-}
-
-/// The same for an array whose length is not its own business.
-template <class T>
-nb::ndarray<nb::numpy, T> to_numpy(mentor::Storage<T>&& values,
+template <class T, class Allocator>
+nb::ndarray<nb::numpy, T> to_numpy(std::vector<T, Allocator>&& values,
                                    std::initializer_list<size_t> shape) {
-    T* kept = values.release();
-    nb::capsule owner(kept, [](void* p) noexcept { mentor::Free{}(p); });
-    return nb::ndarray<nb::numpy, T>(kept, shape, owner);
+    using Vector = std::vector<T, Allocator>;
+    auto* kept = new Vector(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<Vector*>(p); });
+    return nb::ndarray<nb::numpy, T>(kept->data(), shape, owner);
 }
 
 nb::tuple neighbour_list(const Array<const double, nb::shape<-1, 3>>& positions,
                          const Array<const double, nb::shape<-1, 3, 3>>& cells,
                          const Array<const bool, nb::shape<-1, 3>>& pbc,
                          const Array<const int64_t, nb::ndim<1>>& structure_offsets, double cutoff,
-                         int threads) {
+                         int threads, const std::string& variant) {
     const size_t count = cells.shape(0);
     const int64_t* offsets = structure_offsets.data();
     require(pbc.shape(0) == count && structure_offsets.size() == count + 1,
             "cells, pbc and structure_offsets differ in length");
     require(offsets[0] == 0 && offsets[count] == static_cast<int64_t>(positions.shape(0)),
             "structure_offsets must run from 0 to the number of atoms");
+    for (size_t s = 0; s < count; ++s)
+        require(offsets[s] <= offsets[s + 1], "structure_offsets must not decrease");
     std::vector<mentor::Periodic> structures;
     for (size_t s = 0; s < count; ++s) {
-        require(offsets[s] <= offsets[s + 1], "structure_offsets must not decrease");
         structures.push_back({offsets[s + 1] - offsets[s], positions.data() + 3 * offsets[s],
                               cells.data() + 9 * s, pbc.data() + 3 * s});
     }
     mentor::Pairs pairs;
     {
         nb::gil_scoped_release release;
-        pairs = mentor::variants().front()->find_pairs(structures, cutoff, thread_count(threads));
+        pairs = mentor::variant_named(variant).find_pairs(structures, cutoff,
+                                                          mentor::thread_count(threads));
     }
-    const size_t atoms = pairs.atoms, size = pairs.count;
+    const size_t atoms = pairs.offsets.size() - 1, size = pairs.neighbours.size();
     return nb::make_tuple(to_numpy(std::move(pairs.offsets), {atoms + 1}),
                           to_numpy(std::move(pairs.neighbours), {size}),
                           to_numpy(std::move(pairs.displacements), {size, 3}));
@@ -247,7 +239,8 @@ NB_MODULE(_core, module) {
         return names;
     });
     module.def("neighbour_list", &neighbour_list, "positions"_a.noconvert(), "cells"_a.noconvert(),
-               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a, "threads"_a = 0);
+               "pbc"_a.noconvert(), "structure_offsets"_a.noconvert(), "cutoff"_a, "threads"_a = 0,
+               "variant"_a = "");
     module.def("read_potential_file", &read_potential_file, "path"_a);
     nb::class_<NeighbourArrays>(module, "NeighbourArrays")
         .def(nb::init<Array<const int32_t, nb::ndim<1>>, Array<const int64_t, nb::ndim<1>>,

@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+from pygments.lexers.shell import BashLexer
+
 import mentor
 
 project = "mentor"
@@ -34,3 +36,4 @@ def _write_commands(app: object) -> None:
 
 def setup(app: object) -> None:
     app.connect("builder-inited", _write_commands)
+    app.add_lexer("lammps", BashLexer)  # the nearest to its inputs

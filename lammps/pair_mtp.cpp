@@ -1,9 +1,9 @@
 #include "pair_mtp.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <exception>
+#include <new>
 
 #include "atom.h"
 #include "comm.h"
@@ -23,10 +23,6 @@ namespace {
 constexpr int voigt[6] = {0, 1, 2, 5, 4, 3};  // LAMMPS has xx yy zz xy xz yz
 // LAMMPS' order of the nine components xx yy zz xy xz yz yx zx zy, counted row by row
 constexpr int centroid[9] = {0, 4, 8, 1, 2, 5, 3, 6, 7};
-
-bool finite(const std::vector<double>& values) {
-    return std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x); });
-}
 
 std::string joined(const std::vector<std::string>& words) {
     std::string text;
@@ -111,38 +107,37 @@ void PairMTP::coeff(int count, char** words) {
              std::to_string(types) + " atom types; give one, or NULL, for each type");
     const std::string path = words[2];
     elements_.assign(words + 3, words + count);
-    PotentialFile file;
     std::string problem;
     try {
-        file = read_potential_file(path);
-        if (!finite(file.data.radial_coeffs) || !finite(file.data.species_coeffs) ||
-            !finite(file.data.moment_coeffs))
-            problem = path + ": some coefficients are not finite numbers; train it again";
-        else
-            model_ = std::make_unique<const Model>(file.data);
-    } catch (const std::invalid_argument& invalid) {
-        problem = path + ": " + invalid.what();
+        potential_ = std::make_unique<const LoadedPotential>(path.c_str(), needs_grades());
+        if (needs_grades() && !potential_->has_grades())
+            problem = path + ": has no active set, so there are no grades; use the .almtp file, " +
+                      "or pair_style mtp";
+    } catch (const std::bad_alloc&) {
+        problem = path + ": is too large for the memory of this machine";
     } catch (const std::exception& failure) {
         problem = failure.what();
     }
     fail_if_any(problem);
-    map_types(path, file.elements);
-    accept(std::move(file), path);
+    map_types(path);
     if (comm->me == 0)
-        utils::logmesg(lmp, name_ + ": " + path + " with " + std::to_string(model_->scalars()) +
+        utils::logmesg(lmp, name_ + ": " + path + " with " + std::to_string(potential_->scalars()) +
                                 " basis functions for " + joined(elements_) + "\n");
 }
 
-void PairMTP::map_types(const std::string& path, const std::vector<std::string>& names_in_file) {
-    std::vector<std::string> names = names_in_file;
-    if (names.empty())
+void PairMTP::map_types(const std::string& path) {
+    std::vector<std::string> names;
+    const bool named = potential_->element(0) != nullptr;
+    if (named)
+        for (int t = 0; t < potential_->species(); ++t) names.push_back(potential_->element(t));
+    else
         for (const auto& element : elements_)
             if (element != "NULL" && std::find(names.begin(), names.end(), element) == names.end())
                 names.push_back(element);
-    if (static_cast<int>(names.size()) > model_->species())
-        fail(path + " has " + std::to_string(model_->species()) +
+    if (static_cast<int>(names.size()) > potential_->species())
+        fail(path + " has " + std::to_string(potential_->species()) +
              " species, but pair_coeff names " + std::to_string(names.size()) + " elements");
-    if (names_in_file.empty() && comm->me == 0)
+    if (!named && comm->me == 0)
         error->warning(FLERR, "pair_style " + name_ + ": " + path +
                                   " does not name its elements; its types are taken to be " +
                                   joined(names) + ", in this order");
@@ -182,15 +177,15 @@ void PairMTP::init_style() {
 }
 
 double PairMTP::init_one(int, int) {
-    return model_->data.max_dist;
+    return potential_->cutoff();
 }
 
 void PairMTP::compute(int eflag, int vflag) {
     ev_init(eflag, vflag);
-    evaluate(nullptr, nullptr, nullptr);
+    evaluate(nullptr, nullptr);
 }
 
-void PairMTP::evaluate(double* grades, double* row_sums, const ActiveSetInverse* active_set) {
+void PairMTP::evaluate(double* grades, double* row_sums) {
     if (list->inum == 0) return;
     const int all = atom->nlocal + atom->nghost;
     types_.resize(all);
@@ -200,7 +195,6 @@ void PairMTP::evaluate(double* grades, double* row_sums, const ActiveSetInverse*
     results.forces = atom->f[0];
     results.grades = grades;
     results.row_sums = row_sums;
-    results.active_set = active_set;
     if (eflag_global) results.energy = &eng_vdwl;
     if (eflag_atom) results.site_energies = eatom;
     if (vflag_global) results.virial = sums;
@@ -211,7 +205,7 @@ void PairMTP::evaluate(double* grades, double* row_sums, const ActiveSetInverse*
     const Atoms atoms{list->inum,    list->ilist, list->numneigh, list->firstneigh, atom->x[0],
                       types_.data(), all};
     try {
-        sweep_(*model_, mixed_, atoms, results, comm->nthreads);
+        sweep_(*potential_, mixed_, atoms, results, comm->nthreads);
     } catch (const std::bad_alloc&) {
         error->one(FLERR, std::string("pair_style mtp: out of memory; use more processes"));
     }
@@ -251,8 +245,8 @@ double PairMTP::compute_atomic_energy(int i, NeighList* neighbours) {
     double energy = 0.0;
     Results results;
     results.energy = &energy;
-    sweep_(*model_, mixed_, {1, &center, &count, lists, positions.data(), types.data(), count + 1},
-           results, 1);
+    sweep_(*potential_, mixed_,
+           {1, &center, &count, lists, positions.data(), types.data(), count + 1}, results, 1);
     return energy;
 }
 

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "mentor/potential_file.hpp"
 #include "pair.h"
 #include "sweep.hpp"
 
@@ -27,16 +26,15 @@ class PairMTP : public LAMMPS_NS::Pair {
 
   protected:
     std::string name_ = "mtp";
-    std::unique_ptr<const Model> model_;
+    std::unique_ptr<const LoadedPotential> potential_;
     std::vector<std::string> elements_;  // of LAMMPS' types 1, 2, ...; "NULL" where not ours
 
     virtual void reset_settings();
     /// Number of words of the setting at words[0]; 0: no such setting.
     virtual int setting(int count, char** words);
-    /// Take over what only some styles need of the file.
-    virtual void accept(PotentialFile&&, const std::string&) {}
+    virtual bool needs_grades() const { return false; }
     /// Adds energies, forces and virials and, where not null, sets grades and adds row_sums.
-    void evaluate(double* grades, double* row_sums, const ActiveSetInverse* active_set);
+    void evaluate(double* grades, double* row_sums);
     /// Ends LAMMPS with one sentence; all processes must call it.
     [[noreturn]] void fail(const std::string& sentence) const;
     /// Ends LAMMPS on all processes where one of them has something to complain about.
@@ -50,7 +48,7 @@ class PairMTP : public LAMMPS_NS::Pair {
     Sweep sweep_;
 
     void allocate();
-    void map_types(const std::string& path, const std::vector<std::string>& names_in_file);
+    void map_types(const std::string& path);
     void add_site_virials();
 };
 

@@ -92,21 +92,6 @@ void PairMTPExtrapolation::check_frames_file() const {
     fail_if_any(problem);
 }
 
-void PairMTPExtrapolation::accept(PotentialFile&& file, const std::string& path) {
-    if (!file.has_active_set)
-        fail(path +
-             ": has no active set, so there are no grades; use the .almtp file, or pair_style mtp");
-    std::string problem;
-    try {
-        active_set_ = std::make_unique<const ActiveSetInverse>(
-            static_cast<size_t>(model_->parameters()), std::move(file.inverse));
-    } catch (const std::exception& invalid) {
-        problem = path + ": " + invalid.what();
-    }
-    fail_if_any(problem);
-    per_structure_ = file.per_structure;
-}
-
 void PairMTPExtrapolation::init_style() {
     PairMTP::init_style();
     if (select_ > 0 && !atom->tag_enable)
@@ -117,7 +102,7 @@ void PairMTPExtrapolation::compute(int eflag, int vflag) {
     ev_init(eflag, vflag);
     const bool watched = (select_ > 0 || break_ > 0) && update->ntimestep % every_ == 0;
     if (!watched && !wanted_) {
-        evaluate(nullptr, nullptr, nullptr);
+        evaluate(nullptr, nullptr);
         return;
     }
     compute_grades();
@@ -127,14 +112,14 @@ void PairMTPExtrapolation::compute(int eflag, int vflag) {
 /// Grades of the atoms and the largest of all, which is infinite where something is not finite.
 void PairMTPExtrapolation::compute_grades() {
     grades_.assign(std::max(1, atom->nlocal + atom->nghost), 0.0);
-    if (per_structure_) {
-        std::vector<double> own(active_set_->size, 0.0), row(active_set_->size);
-        evaluate(nullptr, own.data(), active_set_.get());
+    if (potential_->per_structure()) {
+        std::vector<double> own(potential_->parameters(), 0.0), row(own.size());
+        evaluate(nullptr, own.data());
         MPI_Allreduce(own.data(), row.data(), static_cast<int>(row.size()), MPI_DOUBLE, MPI_SUM,
                       world);
-        std::fill(grades_.begin(), grades_.end(), active_set_->grade(row.data()));
+        std::fill(grades_.begin(), grades_.end(), potential_->grade(row.data()));
     } else {
-        evaluate(grades_.data(), nullptr, active_set_.get());
+        evaluate(grades_.data(), nullptr);
     }
     double own = 0.0;
     for (int i = 0; i < atom->nlocal; ++i)
@@ -201,8 +186,7 @@ void* PairMTPExtrapolation::extract_peratom(const char* name, int& columns) {
 }
 
 double PairMTPExtrapolation::memory_usage() {
-    return PairMTP::memory_usage() +
-           sizeof(double) * (grades_.capacity() + (active_set_ ? active_set_->inverse.size() : 0));
+    return PairMTP::memory_usage() + sizeof(double) * grades_.capacity();
 }
 
 }  // namespace mentor::lammps

@@ -19,17 +19,15 @@ class PairMTPExtrapolation : public PairMTP {
   protected:
     void reset_settings() override;
     int setting(int count, char** words) override;
-    void accept(PotentialFile&& file, const std::string& path) override;
+    bool needs_grades() const override { return true; }
 
   private:
     double select_ = 0.0, break_ = 0.0;  // grades; 0: never
     int every_ = 10;                     // steps between two looks at the grades
     std::string frames_;                 // file for frames above select_
     int wanted_ = 0;                     // fix pair sets it on the steps it wants grades
-    std::unique_ptr<const ActiveSetInverse> active_set_;
-    bool per_structure_ = false;
-    std::vector<double> grades_;  // [atom]
-    double max_grade_ = 0.0;      // of all processes, when last computed
+    std::vector<double> grades_;         // [atom]
+    double max_grade_ = 0.0;             // of all processes, when last computed
     double written_grade_ = 0.0;
     LAMMPS_NS::bigint written_step_ = -1;
 

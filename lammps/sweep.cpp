@@ -7,8 +7,6 @@
 #include <omp.h>
 #endif
 
-#include "dispatch.hpp"
-
 namespace mentor::lammps {
 
 namespace {
@@ -45,7 +43,7 @@ int64_t add_neighbours(const Atoms& atoms, int i, double limit, int32_t* neighbo
                        double* displacements) {
     const double* positions = atoms.positions;
     const int32_t* types = atoms.types;
-    const double *x = positions + 3 * static_cast<int64_t>(i);
+    const double* x = positions + 3 * static_cast<int64_t>(i);
     const double x0 = x[0], x1 = x[1], x2 = x[2];
     const int* list = atoms.list[i];
     const int length = atoms.list_length[i];
@@ -66,13 +64,13 @@ int64_t add_neighbours(const Atoms& atoms, int i, double limit, int32_t* neighbo
 
 }  // namespace
 
-void Sweep::operator()(const Model& model, bool mixed, const Atoms& atoms, const Results& results,
-                       int threads) {
+void Sweep::operator()(const LoadedPotential& potential, bool mixed, const Atoms& atoms,
+                       const Results& results, int threads) {
     threads = std::clamp(atoms.count / smallest_chunk, 1, std::max(1, threads));
     if (static_cast<int>(workers_.size()) < threads) workers_.resize(threads);
     const size_t force_size = results.forces ? 3 * atoms.all : 0;
     const size_t site_size = results.site_virials ? 9 * atoms.all : 0;
-    const size_t row_size = results.row_sums ? model.parameters() : 0;
+    const size_t row_size = results.row_sums ? potential.parameters() : 0;
     int used = 1;
     on_threads(threads, [&](int thread, int count) {
         if (thread == 0) used = count;
@@ -91,8 +89,8 @@ void Sweep::operator()(const Model& model, bool mixed, const Atoms& atoms, const
         const int first = static_cast<int>(int64_t(atoms.count) * thread / count);
         const int last = static_cast<int>(int64_t(atoms.count) * (thread + 1) / count);
         for (int begin = first; begin < last; begin += largest_chunk) {
-            gather(model, atoms, begin, std::min(begin + largest_chunk, last), mine);
-            evaluate(model, mixed, atoms, own, mine);
+            gather(potential.cutoff(), atoms, begin, std::min(begin + largest_chunk, last), mine);
+            evaluate(potential, mixed, atoms, own, mine);
         }
     });
     for (int t = 0; t < used; ++t) {
@@ -107,8 +105,8 @@ void Sweep::operator()(const Model& model, bool mixed, const Atoms& atoms, const
     }
 }
 
-void Sweep::gather(const Model& model, const Atoms& atoms, int begin, int end, Worker& chunk) {
-    const double limit = model.data.max_dist * model.data.max_dist;
+void Sweep::gather(double cutoff, const Atoms& atoms, int begin, int end, Worker& chunk) {
+    const double limit = cutoff * cutoff;
     size_t most = 0;
     for (int c = begin; c < end; ++c) most += atoms.list_length[atoms.centers[c]];
     if (chunk.neighbours.size() < most) {
@@ -128,8 +126,8 @@ void Sweep::gather(const Model& model, const Atoms& atoms, int begin, int end, W
     }
 }
 
-void Sweep::evaluate(const Model& model, bool mixed, const Atoms& atoms, const Results& results,
-                     Worker& chunk) {
+void Sweep::evaluate(const LoadedPotential& potential, bool mixed, const Atoms& atoms,
+                     const Results& results, Worker& chunk) {
     const int64_t count = static_cast<int64_t>(chunk.centers.size());
     const int64_t structure[2] = {0, count};
     const Neighbourhoods neighbourhoods{1,
@@ -145,7 +143,6 @@ void Sweep::evaluate(const Model& model, bool mixed, const Atoms& atoms, const R
     out.forces = results.forces;
     out.site_virials = results.site_virials;
     out.row_sums = results.row_sums;
-    out.active_set = results.active_set;
     if (results.virial) out.virials = chunk.virial.data();
     if (results.energy || results.site_energies) {
         chunk.site_energies.resize(count);
@@ -155,9 +152,7 @@ void Sweep::evaluate(const Model& model, bool mixed, const Atoms& atoms, const R
         chunk.grades.resize(count);
         out.grades = chunk.grades.data();
     }
-    static const Variant& kernel = variant_named("");
-    const auto run = mixed && !out.needs_rows() ? kernel.evaluate_mixed : kernel.evaluate;
-    run(model, neighbourhoods, out, 1);
+    potential.evaluate(neighbourhoods, out, mixed);
     for (int64_t c = 0; c < count; ++c) {
         const int32_t i = chunk.centers[c];
         if (out.site_energies) chunk.energy += chunk.site_energies[c];

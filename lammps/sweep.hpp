@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "mentor/outputs.hpp"
+#include "loaded_potential.hpp"
 
 namespace mentor::lammps {
 
@@ -32,14 +32,13 @@ struct Results {
     double* site_virials = nullptr;   // [all][9] eV, -r_ij (x) dV_i/dr_ij of atom j
     double* grades = nullptr;         // [all]
     double* row_sums = nullptr;       // [parameters] dE/dtheta
-    const ActiveSetInverse* active_set = nullptr;
 };
 
 class Sweep {
   public:
     /// One after another or, with more than one thread, several chunks at once.
-    void operator()(const Model& model, bool mixed, const Atoms& atoms, const Results& results,
-                    int threads);
+    void operator()(const LoadedPotential& potential, bool mixed, const Atoms& atoms,
+                    const Results& results, int threads);
     double bytes() const;
 
   private:
@@ -54,8 +53,8 @@ class Sweep {
     };
     std::vector<Worker> workers_;
 
-    static void gather(const Model&, const Atoms&, int begin, int end, Worker&);
-    static void evaluate(const Model&, bool mixed, const Atoms&, const Results&, Worker&);
+    static void gather(double cutoff, const Atoms&, int begin, int end, Worker&);
+    static void evaluate(const LoadedPotential&, bool mixed, const Atoms&, const Results&, Worker&);
 };
 
 }  // namespace mentor::lammps

@@ -1,6 +1,9 @@
 // The evaluation of all atoms, batch by batch.
 #pragma once
 
+#include <algorithm>
+#include <utility>
+
 #include "evaluate.hpp"
 #include "outputs.hpp"
 #include "parallel.hpp"
@@ -29,44 +32,85 @@ struct Batches {
     }
 };
 
+/// How many threads are worth their while: each must have some 50 µs of work.
+inline int useful_threads(const Model& model, const Neighbourhoods& nb, int threads) {
+    constexpr int64_t least = 300'000;  // multiplications
+    const int64_t pairs = nb.offsets[nb.atoms] - nb.offsets[0];
+    const int64_t work =
+        pairs * 4 * model.program->moment_count + nb.atoms * model.program->operations();
+    return static_cast<int>(std::clamp<int64_t>(work / least, 1, std::max(1, threads)));
+}
+
+/// Sums of all results that several threads add to: one thread writes into `out` itself, the others
+/// into arrays of their own.
+class PartialSums {
+  public:
+    PartialSums(const Model& model, const Neighbourhoods& nb, const Outputs& out, int threads)
+        : out_(out), threads_(threads) {
+        parts_[0] = {out.forces, 3 * nb.all_atoms};
+        parts_[1] = {out.site_virials, 9 * nb.all_atoms};
+        parts_[2] = {out.virials, 6 * nb.structures};
+        parts_[3] = {out.row_sums, model.parameters() * nb.structures};
+        for (const auto& [total, size] : parts_) size_ += total ? size : 0;
+        if (threads > 1) sums_.reserve(size_ * (threads - 1));
+    }
+
+    /// The results of one thread, zero.
+    Outputs of(int thread) {
+        if (thread == 0) return out_;
+        double* own = sums_.data() + size_ * (thread - 1);
+        std::fill(own, own + size_, 0.0);
+        Outputs mine = out_;
+        double** pointers[] = {&mine.forces, &mine.site_virials, &mine.virials, &mine.row_sums};
+        for (int p = 0; p < 4; ++p) {
+            if (!parts_[p].first) continue;
+            *pointers[p] = own;
+            own += parts_[p].second;
+        }
+        return mine;
+    }
+
+    /// Adds everything up, shared by the threads.
+    void add_up() {
+        in_parallel(threads_, [&](int task, int count) {
+            for (int thread = 1; thread < threads_; ++thread) {
+                const double* own = sums_.data() + size_ * (thread - 1);
+                for (const auto& [total, size] : parts_) {
+                    if (!total) continue;
+                    for (int64_t i = size * task / count; i < size * (task + 1) / count; ++i)
+                        total[i] += own[i];
+                    own += size;
+                }
+            }
+        });
+    }
+
+  private:
+    Outputs out_;
+    int threads_;
+    std::pair<double*, int64_t> parts_[4];
+    int64_t size_ = 0;
+    Buffer<double> sums_;
+};
+
 inline void evaluate(const Model& model, const Neighbourhoods& nb, const Outputs& out,
                      int threads) {
     const Batches batches(model, nb);
-    constexpr int64_t worthwhile = 8;  // batches per thread below which a thread costs more
-    const int64_t useful = batches.count / worthwhile;
-    threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, useful)));
-    const int64_t force_size = out.forces ? 3 * nb.all_atoms : 0;
-    const int64_t site_size = out.site_virials ? 9 * nb.all_atoms : 0;
-    const int64_t virial_size = out.virials ? 6 * nb.structures : 0;
-    const int64_t row_size = out.row_sums ? model.parameters() * nb.structures : 0;
-    const int64_t size = force_size + site_size + virial_size + row_size;
-    Buffer<double> partial;
-    if (threads > 1) partial.zeros(size * (threads - 1));
+    threads = useful_threads(model, nb, threads);
+    PartialSums sums(model, nb, out, threads);
     in_parallel(threads, [&](int thread, int count) {
-        Outputs mine = out;
-        if (thread > 0) {
-            double* own = partial.data() + size * (thread - 1);
-            if (out.forces) mine.forces = own;
-            if (out.site_virials) mine.site_virials = own + force_size;
-            if (out.virials) mine.virials = own + force_size + site_size;
-            if (out.row_sums) mine.row_sums = own + force_size + site_size + virial_size;
-        }
+        const Outputs mine = sums.of(thread);
         thread_local Evaluator evaluator;  // keeps its memory from call to call
+        evaluator.start();
         const int64_t *order = batches.atoms.data(), *cuts = batches.begin.data();
-        for (int64_t b = batches.count * thread / count; b < batches.count * (thread + 1) / count;
-             ++b)
+        const int64_t last = batches.count * (thread + 1) / count;
+        for (int64_t b = batches.count * thread / count; b < last; ++b)
             evaluator(model, nb, order + cuts[b],
                       static_cast<int>(std::min<int64_t>(lanes, cuts[b + 1] - cuts[b])),
                       batches.structure_of.data() + cuts[b], mine);
         evaluator.finish();
     });
-    for (int t = 0; t < threads - 1; ++t) {
-        const double* own = partial.data() + size * t;
-        for (int64_t i = 0; i < force_size; ++i) out.forces[i] += *own++;
-        for (int64_t i = 0; i < site_size; ++i) out.site_virials[i] += *own++;
-        for (int64_t i = 0; i < virial_size; ++i) out.virials[i] += *own++;
-        for (int64_t i = 0; i < row_size; ++i) out.row_sums[i] += *own++;
-    }
+    sums.add_up();
 }
 
 }  // namespace mentor::MENTOR_ARCH

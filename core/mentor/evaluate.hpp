@@ -34,6 +34,9 @@ class Evaluator {
         if (out.derivatives()) write_forces(nb, structure_of, out);
     }
 
+    /// Forgets what an evaluation that failed has left.
+    void start() { grader_.start(); }
+
     /// Completes the grades of the batches so far.
     void finish() { grader_.finish(); }
 

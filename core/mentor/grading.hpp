@@ -15,6 +15,11 @@ class Grader {
     static constexpr int width = register_bytes / static_cast<int>(sizeof(float));
     static constexpr int tile = 3 * width;  // atoms; the rows are stored as [row][tile]
 
+    void start() {
+        count_ = 0;
+        matrix_ = nullptr;
+    }
+
     /// Room for the rows of one more batch, of which lane l's grade goes to grades + atom[l].
     double* add(const GradeMatrix& matrix, const int64_t* atom, int atoms, double* grades) {
         if (matrix_ != &matrix || count_ + lanes > tile) finish();
@@ -38,8 +43,7 @@ class Grader {
             multiply();
             find_largest();
         }
-        count_ = 0;
-        matrix_ = nullptr;
+        start();
     }
 
   private:

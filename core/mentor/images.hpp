@@ -22,6 +22,16 @@ inline Vector cross(const Vector& a, const Vector& b) {
     return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
 
+inline Vector unit(const Vector& a) {
+    const double length = std::sqrt(dot(a, a));
+    return {a[0] / length, a[1] / length, a[2] / length};
+}
+/// Some vector normal to a.
+inline Vector normal_to(const Vector& a) {
+    const bool along_x = std::abs(a[0]) > std::abs(a[1]) && std::abs(a[0]) > std::abs(a[2]);
+    return cross(a, along_x ? Vector{0, 1, 0} : Vector{1, 0, 0});
+}
+
 /// The atoms, wrapped into the cell where it repeats, and all images no further than `reach` from
 /// the box around the atoms, sorted by atom.
 class Images {
@@ -29,22 +39,20 @@ class Images {
     struct Image {
         int32_t atom, translation;
     };
-    std::vector<Vector> atoms;         // positions
+    Values<Vector> atoms;              // positions
     std::vector<Vector> translations;  // of images; number `home` is zero
     int32_t home = 0;
-    std::vector<Image> images;  // the atoms themselves included
-    Vector low, high;           // box around the images
+    Values<Image> images;  // the atoms themselves included
+    Vector low, high;      // box around the images
 
+    /// Throws std::invalid_argument where a position or a periodic cell vector is not finite, or
+    /// the latter are not independent.
     Images(const Periodic& structure, double reach) {
         for (int d = 0; d < 3; ++d) {
             periodic_[d] = structure.pbc[d];
             for (int a = 0; a < 3; ++a) cell_[d][a] = structure.cell[3 * d + a];
         }
-        const double volume = dot(cell_[0], cross(cell_[1], cell_[2]));
-        for (int d = 0; d < 3; ++d) {
-            reciprocal_[d] = cross(cell_[(d + 1) % 3], cell_[(d + 2) % 3]);
-            for (double& x : reciprocal_[d]) x /= volume;
-        }
+        complete_cell();
         wrap(structure);
         choose_translations(reach);
         choose_images();
@@ -58,15 +66,42 @@ class Images {
   private:
     std::array<Vector, 3> cell_, reciprocal_;
     std::array<bool, 3> periodic_;
-    std::vector<Vector> fractional_;
+    Values<Vector> fractional_;
     Vector first_, last_;               // fractional coordinates of images lie in first_ : last_
     std::array<int, 3> most_{0, 0, 0};  // cells in which there are images: -most : most
+
+    /// Unit vectors normal to the periodic ones stand where the structure does not repeat.
+    void complete_cell() {
+        for (int d = 0; d < 3; ++d) {
+            if (periodic_[d]) continue;
+            const Vector &a = cell_[(d + 1) % 3], &b = cell_[(d + 2) % 3];
+            if (periodic_[(d + 1) % 3] && periodic_[(d + 2) % 3])
+                cell_[d] = unit(cross(a, b));
+            else if (periodic_[(d + 1) % 3])
+                cell_[d] = unit(normal_to(a));
+            else if (periodic_[(d + 2) % 3])
+                cell_[d] = unit(cross(b, normal_to(b)));
+            else
+                cell_[d] = {d == 0 ? 1.0 : 0.0, d == 1 ? 1.0 : 0.0, d == 2 ? 1.0 : 0.0};
+        }
+        const double volume = dot(cell_[0], cross(cell_[1], cell_[2]));
+        constexpr double flat = 1e-9;
+        double box = flat;
+        for (const Vector& a : cell_) box *= std::sqrt(dot(a, a));
+        if (!(std::abs(volume) > box && std::isfinite(box)))
+            throw std::invalid_argument("the periodic cell vectors do not span a cell");
+        for (int d = 0; d < 3; ++d) {
+            reciprocal_[d] = cross(cell_[(d + 1) % 3], cell_[(d + 2) % 3]);
+            for (double& x : reciprocal_[d]) x /= volume;
+        }
+    }
 
     void wrap(const Periodic& structure) {
         atoms.resize(structure.atoms), fractional_.resize(structure.atoms);
         low.fill(std::numeric_limits<double>::max());
         high.fill(std::numeric_limits<double>::lowest());
         first_ = low, last_ = high;
+        bool finite = true;
         for (size_t i = 0; i < atoms.size(); ++i) {
             const double* given = structure.positions + 3 * i;
             const Vector x{given[0], given[1], given[2]};
@@ -82,8 +117,10 @@ class Images {
             for (int a = 0; a < 3; ++a) {
                 low[a] = std::min(low[a], p[a]);
                 high[a] = std::max(high[a], p[a]);
+                finite &= std::isfinite(p[a]);
             }
         }
+        if (!finite) throw std::invalid_argument("a position is not a finite number");
     }
 
     void choose_translations(double reach) {

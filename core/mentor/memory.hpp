@@ -2,9 +2,8 @@
 #pragma once
 
 #include <cstdlib>
-#include <cstring>
-#include <memory>
 #include <new>
+#include <vector>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -12,51 +11,46 @@
 
 namespace mentor {
 
-struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-};
+/// An allocator that leaves numbers as they are found in memory. Large arrays get large pages where
+/// Linux has them, which are filled several times faster for the first time.
 template <class T>
-using Storage = std::unique_ptr<T[], Free>;
+struct Uncleared {
+    using value_type = T;
 
-/// Memory for `size` values. Large arrays get large pages where Linux has them: such memory is
-/// filled several times faster for the first time.
-template <class T>
-Storage<T> allocate(size_t size) {
-    const size_t bytes = size * sizeof(T) + 1;
-    void* memory = nullptr;
+    Uncleared() = default;
+    template <class Other>
+    Uncleared(const Uncleared<Other>&) {}
+
+    T* allocate(size_t size) {
+        constexpr size_t line = 64, large_page = size_t{1} << 21;
+        const size_t bytes = size * sizeof(T);
+        const size_t unit = bytes >= 2 * large_page ? large_page : line;
+        const size_t whole = (bytes + unit - 1) / unit * unit;
+        void* memory = std::aligned_alloc(unit, whole);
+        if (!memory) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-    constexpr size_t page = size_t{1} << 21;
-    if (bytes >= 2 * page) {
-        const size_t whole = (bytes + page - 1) / page * page;
-        memory = std::aligned_alloc(page, whole);
-        if (memory) madvise(memory, whole, MADV_HUGEPAGE);
-    }
+        if (unit == large_page) madvise(memory, whole, MADV_HUGEPAGE);
 #endif
-    if (!memory) memory = std::malloc(bytes);
-    if (!memory) throw std::bad_alloc();
-    return Storage<T>(static_cast<T*>(memory));
-}
-
-/// Memory that grows and keeps what it holds.
-template <class T>
-class Growing {
-  public:
-    /// Room for `more` values after the first `size`.
-    T* room(size_t size, size_t more) {
-        if (size + more > capacity_) {
-            const size_t capacity = size + more + capacity_;
-            Storage<T> larger = allocate<T>(capacity);
-            if (size) std::memcpy(larger.get(), data_.get(), size * sizeof(T));
-            data_ = std::move(larger);
-            capacity_ = capacity;
-        }
-        return data_.get() + size;
+        return static_cast<T*>(memory);
     }
-    const T* data() const { return data_.get(); }
+    void deallocate(T* memory, size_t) { std::free(memory); }
 
-  private:
-    Storage<T> data_;
-    size_t capacity_ = 0;
+    template <class Other>
+    void construct(Other* place) {
+        ::new (static_cast<void*>(place)) Other;
+    }
+    template <class Other>
+    bool operator==(const Uncleared<Other>&) const {
+        return true;
+    }
+    template <class Other>
+    bool operator!=(const Uncleared<Other>&) const {
+        return false;
+    }
 };
+
+/// A vector of plain values that resize() leaves unset.
+template <class T>
+using Values = std::vector<T, Uncleared<T>>;
 
 }  // namespace mentor

@@ -26,9 +26,9 @@ class Grid {
         translations_ = std::move(images.translations);
     }
 
-    /// Writes the sites of all neighbours of atom i to `found`, after its first `size` entries;
-    /// returns how many there are.
-    size_t search(int64_t i, Growing<int32_t>& found, size_t size) const {
+    /// Writes the sites of all neighbours of atom i to `found`, after its first `size` entries,
+    /// and makes it larger where need be; returns how many there are.
+    size_t search(int64_t i, Values<int32_t>& found, size_t size) const {
         const int32_t own = site_of_[i];
         const Vector& x = sites_[own].x;
         const int b0 = bin(0, x[0]), b1 = bin(1, x[1]);
@@ -42,7 +42,8 @@ class Grid {
                 stretches[number++] = {column[first], column[last + 1]};
                 candidates += column[last + 1] - column[first];
             }
-        return scan(own, stretches.data(), number, found.room(size, candidates));
+        if (found.size() < size + candidates) found.resize(2 * (size + candidates));
+        return scan(own, stretches.data(), number, found.data() + size);
     }
 
     /// Writes the pairs of atom i with the sites that `search` found; `shift` is added to indices.
@@ -73,12 +74,12 @@ class Grid {
     double cutoff_ = 0, reach_ = 0;
     Vector low_, bins_per_length_;
     std::array<int, 3> bins_;
-    std::vector<int32_t> begin_;  // sites of bin b: begin_[b] : begin_[b + 1]
-    std::vector<Site> sites_;
+    Values<int32_t> begin_;  // sites of bin b: begin_[b] : begin_[b + 1]
+    Values<Site> sites_;
     std::vector<Vector> translations_;
-    std::array<std::vector<float>, 3> coordinates_;  // of the sites, images translated, from low_
-    std::vector<int32_t> site_of_;                   // of each atom
-    float surely_ = 0, possibly_ = 0;                // r² of neighbours: below, not above
+    std::array<Values<float>, 3> coordinates_;  // of the sites, images translated, from low_
+    Values<int32_t> site_of_;                   // of each atom
+    float surely_ = 0, possibly_ = 0;           // r² of neighbours: below, not above
 
     /// A bin beyond the first or last one is that one.
     int bin(int d, double x) const {
@@ -124,7 +125,7 @@ class Grid {
 
     void sort(const Images& images) {
         const size_t count = images.images.size();
-        std::vector<int32_t> bin_of(count);
+        Values<int32_t> bin_of(count);
         begin_.assign(static_cast<size_t>(bins_[0]) * bins_[1] * bins_[2] + 2, 0);
         for (size_t n = 0; n < count; ++n) {
             const Vector x = images.position(images.images[n]);
@@ -187,22 +188,18 @@ inline Pairs find_pairs(const std::vector<Periodic>& structures, double cutoff, 
     const int64_t count = structures.size();
     std::vector<int64_t> first(count + 1, 0);  // atom of each structure
     for (int64_t s = 0; s < count; ++s) first[s + 1] = first[s] + structures[s].atoms;
-    Pairs pairs;
-    pairs.atoms = first[count];
-    constexpr int64_t worthwhile = 200;  // atoms per thread below which a thread costs more
-    const int64_t parts =
-        std::max<int64_t>(1, std::min<int64_t>(threads, pairs.atoms / worthwhile));
-
-    std::vector<Grid> grids(count);
-    std::vector<Growing<int32_t>> found(parts);
+    const int64_t atoms = first[count];
+    constexpr int64_t worthwhile = 500;  // atoms per thread below which a thread costs more
+    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(threads, atoms / worthwhile));
     const auto for_each = [&](int64_t tasks, auto work) {
-        in_parallel(static_cast<int>(parts), [&](int thread, int running) {
+        in_parallel(static_cast<int>(std::min(tasks, parts)), [&](int thread, int running) {
             for (int64_t task = thread; task < tasks; task += running) work(task);
         });
     };
-    const auto atoms_of = [&](int64_t part, auto work) {
-        int64_t i = pairs.atoms * part / parts;
-        const int64_t end = pairs.atoms * (part + 1) / parts;
+    std::vector<Grid> grids(count);
+    const auto for_atoms_of = [&](int64_t part, auto work) {
+        int64_t i = atoms * part / parts;
+        const int64_t end = atoms * (part + 1) / parts;
         int64_t s = std::upper_bound(first.begin(), first.end(), i) - first.begin() - 1;
         for (; i < end; ++i) {
             while (i >= first[s + 1]) ++s;
@@ -210,27 +207,29 @@ inline Pairs find_pairs(const std::vector<Periodic>& structures, double cutoff, 
         }
     };
     for_each(count, [&](int64_t s) { grids[s] = Grid(structures[s], cutoff); });
-    pairs.offsets = allocate<int64_t>(pairs.atoms + 1);
+
+    Pairs pairs;
+    pairs.offsets.resize(atoms + 1);
     pairs.offsets[0] = 0;
+    std::vector<Values<int32_t>> found(parts);
     for_each(parts, [&](int64_t part) {
         size_t size = 0;
-        found[part].room(0, 32 * (pairs.atoms / parts + 1));  // grows where it is not enough
-        atoms_of(part, [&](const Grid& grid, int64_t shift, int64_t i) {
+        found[part].resize(32 * (atoms / parts + 1));
+        for_atoms_of(part, [&](const Grid& grid, int64_t shift, int64_t i) {
             const size_t own = grid.search(i - shift, found[part], size);
             pairs.offsets[i + 1] = own;
             size += own;
         });
     });
-    for (int64_t i = 0; i < pairs.atoms; ++i) pairs.offsets[i + 1] += pairs.offsets[i];
-    pairs.count = pairs.offsets[pairs.atoms];
-    pairs.neighbours = allocate<int32_t>(pairs.count);
-    pairs.displacements = allocate<double>(3 * pairs.count);
+    for (int64_t i = 0; i < atoms; ++i) pairs.offsets[i + 1] += pairs.offsets[i];
+    pairs.neighbours.resize(pairs.offsets[atoms]);
+    pairs.displacements.resize(3 * pairs.offsets[atoms]);
     for_each(parts, [&](int64_t part) {
         const int32_t* own = found[part].data();
-        atoms_of(part, [&](const Grid& grid, int64_t shift, int64_t i) {
+        for_atoms_of(part, [&](const Grid& grid, int64_t shift, int64_t i) {
             const int64_t begin = pairs.offsets[i], size = pairs.offsets[i + 1] - begin;
             grid.write(i - shift, own, size, static_cast<int32_t>(shift),
-                       pairs.neighbours.get() + begin, pairs.displacements.get() + 3 * begin);
+                       pairs.neighbours.data() + begin, pairs.displacements.data() + 3 * begin);
             own += size;
         });
     });

@@ -7,8 +7,7 @@
 
 namespace mentor {
 
-/// One structure. Cell vectors are rows; they must be independent, also in directions that do not
-/// repeat, where any vector out of the plane of the others serves.
+/// One structure. Cell vectors are rows; those of directions that do not repeat play no role.
 struct Periodic {
     int64_t atoms;
     const double* positions;  // [atoms][3], Å
@@ -18,10 +17,9 @@ struct Periodic {
 
 /// Directed pairs in the order of their first atom, as in Neighbourhoods.
 struct Pairs {
-    int64_t atoms = 0, count = 0;
-    Storage<int64_t> offsets;       // [atoms + 1]
-    Storage<int32_t> neighbours;    // [count]
-    Storage<double> displacements;  // [count][3], r_ij = x_j + image - x_i, Å
+    Values<int64_t> offsets;       // [atoms + 1]
+    Values<int32_t> neighbours;    // [pairs]
+    Values<double> displacements;  // [pairs][3], r_ij = x_j + image - x_i, Å
 };
 
 }  // namespace mentor

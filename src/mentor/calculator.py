@@ -1,5 +1,6 @@
 """The ASE calculator of a potential."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from ase.outputs import Properties
 from mentor.exceptions import InputError
 from mentor.kernel import PRECISIONS
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
-from mentor.units import stress_from_virial
+from mentor.units import stress_from_virial, volume_of
 
 if TYPE_CHECKING:
     from mentor.active_set import ActiveSet
@@ -86,7 +87,9 @@ class Calculator(AseCalculator):
         if precision not in PRECISIONS:
             raise InputError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS)}")
         self.precision = precision
+        self.use_cache = False  # ASE need not copy each structure: calculate does
         self._neighbourhoods: Neighbourhoods | None = None
+        self._last: Atoms | None = None
 
     @property
     def max_grade(self) -> float:
@@ -104,7 +107,7 @@ class Calculator(AseCalculator):
             "cell": (last.cell.array, atoms.cell.array),
             "pbc": (last.pbc, atoms.pbc),
         }
-        return [name for name, (old, new) in pairs.items() if not (old == new).all()]
+        return [name for name, (old, new) in pairs.items() if old.tobytes() != new.tobytes()]
 
     def calculate(
         self,
@@ -118,7 +121,7 @@ class Calculator(AseCalculator):
             self._neighbourhoods = neighbourhoods(
                 atoms, self.potential.max_dist, self.potential.elements
             )
-            self.atoms = atoms.copy()
+            self._keep(atoms, system_changes)
         wanted = set(properties) - self.results.keys()
         if wanted & {"forces", "stress"}:
             self._evaluate(derivatives=True)
@@ -126,6 +129,15 @@ class Calculator(AseCalculator):
             self._evaluate(derivatives=False)
         if "grades" in wanted and self.potential.active_set is not None:
             self._grade()
+
+    def _keep(self, atoms: Atoms, system_changes: Sequence[str]) -> None:
+        """Make ``self.atoms`` a copy of ``atoms``: of its positions only, where no more changed."""
+        last = self._last
+        if last is None or len(last) != len(atoms) or list(system_changes) != ["positions"]:
+            self._last = atoms.copy()
+        else:
+            last.arrays["positions"][:] = atoms.arrays["positions"]
+        self.atoms = self._last
 
     def export_properties(self) -> Properties:
         """The results ASE has a name for (called by ASE)."""
@@ -140,8 +152,8 @@ class Calculator(AseCalculator):
         self.results.update(energy=energy, free_energy=energy, energies=evaluation.site_energies)
         if derivatives:
             self.results["forces"] = evaluation.forces
-            if self.atoms.pbc.any() and self.atoms.cell.rank == 3:
-                volume = self.atoms.get_volume()
+            volume = volume_of(self.atoms.cell.array)
+            if volume > 0 and any(self.atoms.pbc):
                 self.results["stress"] = stress_from_virial(evaluation.virials[0], volume)
 
     def _grade(self) -> None:

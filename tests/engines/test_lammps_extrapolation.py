@@ -1,6 +1,7 @@
 """pair_style mtp/extrapolation: grades, frames above `select`, the stop above `break`."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -10,7 +11,7 @@ from ase.build import bulk
 
 pytest.importorskip("lammps", reason="LAMMPS is not installed")
 
-from lammps_runs import Job, failure, outcome, whole_input
+from lammps_runs import Job, failure, lammps, outcome, whole_input
 
 import mentor
 import samples
@@ -18,6 +19,7 @@ from mentor.active import grade_structures
 from mentor.neighbourhoods import neighbourhoods
 
 pytestmark = pytest.mark.engine
+ROOT = Path(__file__).parents[2]
 
 GAMMA = "fix g all pair 1 mtp/extrapolation gamma 1\ncompute m all pair mtp/extrapolation\n"
 GAMMA += "variable m equal c_m[1]\n"
@@ -190,6 +192,14 @@ def test_grades_only_when_wanted(taught, tmp_path):
     steps, values = np.loadtxt(tmp_path / "grades")[:5].T
     assert steps.tolist() == [0, 5, 10, 15, 20]
     assert values[0] == values[1] != values[2] == values[3] != values[4]
+
+
+def test_example_runs(taught, tmp_path):
+    """examples/lammps/in.melt, for a shorter time."""
+    taught.save(tmp_path / "Cu.almtp")
+    text = (ROOT / "examples" / "lammps" / "in.melt").read_text()
+    done = lammps(tmp_path, text.replace("steps index 2000", "steps index 30"))
+    assert done.returncode == 0, done.stdout
 
 
 def test_two_extrapolations_in_one_input(tmp_path):

@@ -18,6 +18,7 @@ from ase.optimize import BFGS
 import mentor
 import reference
 import samples
+from mentor.structures import labels
 from mentor.testing import check_calculator
 
 
@@ -105,6 +106,25 @@ def test_every_change_of_the_structure_is_noticed(change):
     assert np.array_equal(atoms.get_forces(), fresh.get_forces())
     assert not np.array_equal(before[-len(atoms) :], atoms.get_forces())
     assert not atoms.calc.check_state(atoms)
+
+
+def test_remembers_the_structure_last_computed():
+    """Else labels of a structure that was changed since would be taken for its own."""
+    atoms = bulk("Cu", cubic=True)
+    atoms.calc = samples.copper().calculator()
+    for _ in range(3):
+        atoms.positions += 0.1 * np.random.default_rng(0).normal(size=(4, 3))
+        energy = atoms.get_potential_energy()
+        assert atoms.calc.atoms == atoms
+        assert labels(atoms).energy == energy
+    atoms.positions[0] += 0.1
+    assert atoms.calc.atoms != atoms
+    assert labels(atoms).energy is None
+    other = atoms * (2, 1, 1)
+    atoms.calc.calculate(other, ["energy"], ["positions"])
+    assert atoms.calc.atoms == other
+    atoms.calc.reset()
+    assert atoms.get_potential_energy() == atoms.calc.get_property("energy")
 
 
 def test_results_do_not_change_behind_the_back_of_the_caller():

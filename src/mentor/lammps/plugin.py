@@ -82,7 +82,7 @@ def _build(path: Path, again: bool) -> None:
         compile_plugin(
             path,
             [lammps.headers, lammps.mpi_headers],
-            ["-DLAMMPS_SMALLBIG"],
+            lammps.flags,
             os.environ.get("CXX", "g++"),
         )
     except InputError as error:
