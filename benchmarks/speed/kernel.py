@@ -10,8 +10,7 @@ in molecular dynamics until atoms have moved by 0.3 Å) and mentor is given its 
 
 import argparse
 
-import numpy as np
-from ase import Atoms
+# sets one thread, and so comes before numpy
 from common import (
     MIXED_RATIO,
     MOTEP_RATIO,
@@ -24,6 +23,10 @@ from common import (
     parser,
     title,
 )
+
+# isort: split
+import numpy as np
+from ase import Atoms
 from with_motep import Motep, available
 
 from mentor import Potential

@@ -16,10 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
+# sets one thread, and so comes before numpy
+from common import Record, fastest, metal, parsed, parser, title
+
+# isort: split
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
-from common import Record, fastest, metal, parsed, parser, title
 from with_motep import Motep, available
 
 from mentor import Potential
