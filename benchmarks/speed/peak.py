@@ -82,16 +82,16 @@ def operations_per_atom(potential: mentor.Potential, neighbours: float) -> dict[
     """Floating-point operations for energy, forces and virial of one atom, by part.
 
     With K radial functions f_μ of R Chebyshev polynomials, tensors up to degree d_μ, and d the
-    highest of them:
+    highest of them; all but the contraction are per neighbour:
 
     ============ ========================================================================
-    vectors      length and direction of r_ij: 10 per neighbour
-    radial       recursion 2R, f_μ and df_μ/dr 4KR, the smooth factor and its slope 9 + 5K
-    angular      (d+1)² products z w and 6d for the powers of x + iy
-    moments      2 Σ_μ (d_μ+1)²
-    contraction  2 kernel.operations per atom (multiplications, each with its addition)
-    polynomials  P_μ(u) and its gradient by Horner's rule: Σ_μ (4d_μ² + 16d_μ), and 8d for powers
-    forces       Σ_μ of f_μ, df_μ: 8K, derivative by r_ij 18, sums into forces 6, virial 24
+    vectors      length and direction of r_ij: 10
+    radial       T_k 2R, f_μ and df_μ/dr 4KR, smooth factor and its slope 9 + 5K
+    angular      products with z: d² − 1; powers of x + iy: 6(d − 1)
+    moments      2 Σ_μ (d_μ + 1)²
+    contraction  2 kernel.operations: multiplications, each counted with an addition
+    polynomials  P_μ(u) and its gradient by Horner's rule Σ_μ (4d_μ² + 16d_μ), powers 8d
+    forces       sums over μ 8K, derivative by r_ij 16, sums into forces 6, virial 24
     ============ ========================================================================
     """
     K, R = potential.radial_funcs_count, potential.radial_basis_size
@@ -102,10 +102,10 @@ def operations_per_atom(potential: mentor.Potential, neighbours: float) -> dict[
     per_neighbour = {
         "vectors": 10,
         "radial": 2 * R + 4 * K * R + 9 + 5 * K,
-        "angular": (d + 1) ** 2 + 6 * d,
+        "angular": max(0, d**2 - 1 + 6 * (d - 1)),
         "moments": 2 * sum((each + 1) ** 2 for each in degree),
         "polynomials": sum(4 * each**2 + 16 * each for each in degree) + 8 * d,
-        "forces": 8 * K + 18 + 6 + 24,
+        "forces": 8 * K + 16 + 6 + 24,
     }
     counts = {name: neighbours * float(count) for name, count in per_neighbour.items()}
     counts["contraction"] = 2.0 * potential.kernel.operations
