@@ -262,6 +262,14 @@ def check_levels(record: Record) -> None:
                 line["double"] <= line["target"],
                 f"{line['double']:.2f} µs",
             )
+    low = [line for line in record.sections["levels"] if line["level"] <= 20]
+    if low:
+        extra = max(line["grades"] / line["double"] - 1 for line in low)
+        record.check(
+            "grades at every step add at most one force call up to level 20",
+            extra <= 1.0,
+            f"{extra:.2f} at most",
+        )
     least = min(record.sections["levels"], key=lambda line: line["double"] / line["mixed"])
     ratio = least["double"] / least["mixed"]
     record.check(
