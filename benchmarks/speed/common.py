@@ -97,12 +97,13 @@ def fastest(
 ) -> dict[str, float]:
     """Shortest time (s) of a call of each side; the sides take turns for ``seconds``, at least
     ``rounds`` times, quick ones with several calls at each turn. All are called once before."""
+    turn = min(0.2, seconds / 10)  # s
     least = {}
     for name, call in sides.items():
         begin = clock()
         call()
         least[name] = clock() - begin
-    calls = {name: int(np.clip(0.05 / max(t, 1e-7), 1, 1000)) for name, t in least.items()}
+    calls = {name: int(np.clip(turn / max(t, 1e-7), 1, 1000)) for name, t in least.items()}
     least = dict.fromkeys(sides, np.inf)
     end = time.monotonic() + seconds
     done = 0

@@ -123,7 +123,9 @@ def compare_grades(record: Record, options: argparse.Namespace, atoms: Atoms) ->
         )
     if "grades" in record.sections:
         worst = max(line["grades"] / line["forces"] for line in record.sections["grades"])
-        record.check("grades alone cost at most one force call", worst <= 1.0, f"at most {worst:.2f}")
+        record.check(
+            "grades alone cost at most one force call", worst <= 1.0, f"at most {worst:.2f}"
+        )
 
 
 # ---- contraction
