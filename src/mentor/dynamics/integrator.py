@@ -65,6 +65,23 @@ def mobile(atoms: Atoms) -> np.ndarray:
     return free
 
 
+def checked_mobile(atoms: Atoms, ensemble: Ensemble) -> np.ndarray:
+    """:func:`mobile` of atoms that can be in ``ensemble``.
+
+    Raises
+    ------
+    InputError
+        An unsupported constraint, or a pressure for a structure that is not a crystal.
+    """
+    free = mobile(atoms)
+    if ensemble.pressure is not None and not (atoms.pbc.all() and free.all()):
+        raise InputError(
+            "a pressure needs a crystal that is periodic in three directions, without fixed "
+            "atoms; leave pressure out to keep the cell"
+        )
+    return free
+
+
 def degrees_of_freedom(free: np.ndarray) -> int:
     """Of the momenta; without fixed coordinates the centre of mass is kept at rest."""
     return int(free.sum()) - (3 if _centred(free) else 0)
@@ -108,12 +125,7 @@ def run(
     InputError
         An unsupported constraint, or a pressure for a structure that is not a crystal.
     """
-    free = mobile(atoms)
-    if ensemble.pressure is not None and not (atoms.pbc.all() and free.all()):
-        raise InputError(
-            "a pressure needs a crystal that is periodic in three directions, without fixed "
-            "atoms; leave pressure out to keep the cell"
-        )
+    free = checked_mobile(atoms, ensemble)
     if "momenta" not in atoms.arrays:
         atoms.arrays["momenta"] = np.zeros((len(atoms), 3))
     for number in range(first + 1, first + steps + 1):
@@ -125,25 +137,48 @@ def run(
 
 def _step(atoms: Atoms, ensemble: Ensemble, rng: np.random.Generator, free: np.ndarray) -> None:
     dt = ensemble.timestep * FS
-    c = np.exp(-ensemble.friction * ensemble.timestep)
     m = atoms.get_masses()[:, None]
     x, p = atoms.arrays["positions"], atoms.arrays["momenta"]
     p += dt / 2 * free * _forces(atoms)
     x += dt / 2 * p / m
-    if c < 1:
-        p *= c
-        p += np.sqrt(1 - c * c) * _noise(m, ensemble.temperature, free, rng)
+    thermostat(p, m, ensemble, ensemble.timestep, free, rng)
     x += dt / 2 * p / m
     p += dt / 2 * free * _forces(atoms)
 
 
-def _rescale(atoms: Atoms, ensemble: Ensemble, rng: np.random.Generator) -> None:
-    V, kT = atoms.get_volume(), KB * ensemble.temperature
-    excess = ensemble.pressure * GPA - pressure(atoms) * GPA - kT / V
+def thermostat(
+    p: np.ndarray,
+    m: np.ndarray,
+    ensemble: Ensemble,
+    time: float,
+    free: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Let the thermostat act for ``time`` fs on the momenta ``p`` (N, 3), in place: the step O.
+
+    ``m`` are the masses, shape (N, 1), ``free`` the coordinates that may move (:func:`mobile`).
+    """
+    c = np.exp(-ensemble.friction * time)
+    if c < 1:
+        p *= c
+        p += np.sqrt(1 - c * c) * _noise(m, ensemble.temperature, free, rng)
+
+
+def scaling(ensemble: Ensemble, volume: float, pressure: float, rng: np.random.Generator) -> float:
+    """By how much the barostat stretches lengths where the pressure is ``pressure`` (GPa).
+
+    It acts once in ``ensemble.barostat_interval`` steps; momenta shrink by the same factor.
+    """
+    V, kT = volume, KB * ensemble.temperature
+    excess = ensemble.pressure * GPA - pressure * GPA - kT / V
     rate = ensemble.barostat_interval * ensemble.timestep / ensemble.barostat_time
     rate /= ensemble.bulk_modulus * GPA  # β dt/τ
     strain = -rate * excess + np.sqrt(2 * kT * rate / V) * rng.standard_normal()
-    scale = np.exp(strain / 3)
+    return float(np.exp(strain / 3))
+
+
+def _rescale(atoms: Atoms, ensemble: Ensemble, rng: np.random.Generator) -> None:
+    scale = scaling(ensemble, atoms.get_volume(), pressure(atoms), rng)
     atoms.set_cell(atoms.cell.array * scale)
     atoms.arrays["positions"] *= scale
     atoms.arrays["momenta"] /= scale

@@ -17,6 +17,8 @@ _HOME = {
     "build": "mentor.lammps.commands",
     "BuildSettings": "mentor.lammps.commands",
     "lammps": "mentor.lammps.running",
+    "Simulation": "mentor.lammps.simulation",
+    "LammpsError": "mentor.lammps.simulation",
     "programs": "mentor.lammps.running",
     "Programs": "mentor.lammps.running",
 }

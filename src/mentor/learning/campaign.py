@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mentor import progress
 from mentor.exceptions import InputError, MentorError, StorageError
+from mentor.learning.drivers import DriverChoice, chosen_driver
 from mentor.learning.history import history
 from mentor.learning.labelling import local_executor
 from mentor.learning.phases import Phases
@@ -55,8 +56,9 @@ def learn(settings: LearnSettings) -> CampaignResult:
         The folder cannot be written, its disk is full, or another campaign runs in it.
     """
     campaign, base, folder = _resolve(settings)
+    driver = chosen_driver(campaign.explore, base)
     with Store(folder) as store:
-        _check_same(store, campaign)
+        _check_same(store, campaign, driver)
         if store.fact("status") == "finished":
             progress.message(f"the campaign in {folder} is finished already; nothing to do")
             return CampaignResult.of(history(folder))
@@ -65,7 +67,7 @@ def learn(settings: LearnSettings) -> CampaignResult:
         )
         try:
             store.commit({"status": "running", "settings": campaign.as_dict()})
-            Phases(store, campaign, executor, str(base)).run()
+            Phases(store, campaign, driver, executor, str(base)).run()
         except KeyboardInterrupt:
             store.commit({"status": "interrupted", "message": "stopped by the user"})
             progress.message(f"stopped; run the same command again to go on in {folder}")
@@ -98,18 +100,26 @@ def _resolve(settings: LearnSettings) -> tuple[CampaignSettings, Path, Path]:
     return campaign, base, Path(settings.folder) if settings.folder is not None else base
 
 
-def _check_same(store: Store, campaign: CampaignSettings) -> None:
-    """Refuse to go on with settings other than those the campaign was started with."""
-    known = store.fact("fixed")
-    if known is None:
-        store.commit({"fixed": fixed_entries(campaign)})
-        return
+def _check_same(store: Store, campaign: CampaignSettings, driver: DriverChoice) -> None:
+    """Refuse to go on with settings other than those the campaign was started with.
+
+    Until there is a label, everything may still be changed.
+    """
     now = fixed_entries(campaign)
+    now["explore"]["template"] = None if driver.template is None else driver.template.text
+    known = store.fact("fixed")
+    if known is None or store.label_count == 0:
+        store.commit({"fixed": now})
+        return
     for table, entries in now.items():
         for name, value in entries.items():
-            before = known.get(table, {}).get(name)
-            if before != value:
-                raise InputError(
-                    f"{store.folder}: the campaign here was started with [{table}] {name} = "
-                    f"{before!r}, not {value!r}; change it back or choose another folder"
-                )
+            before = known.get(table, {}).get(name, value)  # entries may be newer than a campaign
+            if before == value:
+                continue
+            was = f"[{table}] {name} = {before!r}, not {value!r}"
+            if name == "template":
+                was = "another text of the template under [explore]"
+            raise InputError(
+                f"{store.folder}: the campaign here was started with {was}; change it back or "
+                "choose another folder"
+            )

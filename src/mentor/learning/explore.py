@@ -4,20 +4,18 @@
 was killed repeats it exactly.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms
 
-from mentor import potential as potentials
-from mentor.calculator import Calculator
 from mentor.dynamics import integrator
 from mentor.dynamics.integrator import Ensemble
 from mentor.exceptions import InputError
+from mentor.learning.drivers import ASE, Driver, DriverChoice, make_driver
 from mentor.learning.history import Stretch
+from mentor.learning.lammps_driver import LammpsDriver
 from mentor.learning.settings import ExploreSettings, SelectionSettings
 from mentor.learning.store import structure_from_text, structure_to_text
 
@@ -138,13 +136,13 @@ def fresh(walker: Walker, seed: int, stream: int) -> Walker:
     return replace(walker, atoms=atoms, rng=generator.bit_generator.state, steps=0)
 
 
-@lru_cache(maxsize=2)
-def _load(path: str) -> Any:
-    return potentials.load(path)
-
-
 def explore(
-    potential_path: str, walker: Walker, steps: int, interval: int, selection: SelectionSettings
+    potential_path: str,
+    walker: Walker,
+    steps: int,
+    interval: int,
+    selection: SelectionSettings,
+    choice: DriverChoice = ASE,
 ) -> Exploration:
     """Advance ``walker`` by at most ``steps``, looking at the grade every ``interval`` steps.
 
@@ -153,7 +151,7 @@ def explore(
     walker goes back to where it was last below ``threshold`` and sets off with new momenta, at most
     RESTARTS times; then, or with ENOUGH candidates, the stretch ends.
     """
-    run = _Run(Calculator(_load(potential_path)), walker, interval, selection)
+    run = _Run(_driver(choice, potential_path, walker), walker, interval, selection)
     run.go(walker.steps + steps)
     stops = walker.stops + 1 if run.stopped else 0
     atoms = run.trusted
@@ -180,18 +178,23 @@ def explore(
 
 
 def sample(
-    potential_path: str, walker: Walker, count: int, interval: int, stop: float
+    potential_path: str,
+    walker: Walker,
+    count: int,
+    interval: int,
+    stop: float,
+    choice: DriverChoice = ASE,
 ) -> tuple[list[Atoms], bool]:
     """``count`` structures of ``walker``'s dynamics, every ``interval`` steps, and if it stopped.
 
     The first EQUILIBRATION steps do not count. At a grade above ``stop`` it ends early. ``info`` of
     the structures has ``grade`` and ``temperature``.
     """
-    run = _Run(Calculator(_load(potential_path)), walker, interval, None)
+    driver = _driver(choice, potential_path, walker)
+    atoms, rng = walker.atoms.copy(), walker.generator()
     frames: list[Atoms] = []
     first = -(-EQUILIBRATION // interval)
-    for atoms, step in run.dynamics(walker.atoms.copy(), interval, (first + count - 1) * interval):
-        grade = run.grade(atoms)
+    for step, grade in driver.run(atoms, rng, 0, (first + count - 1) * interval, interval):
         if grade > stop:
             return frames, True
         if step >= first * interval:
@@ -201,17 +204,37 @@ def sample(
     return frames, False
 
 
+def try_out(walker: Walker, choice: DriverChoice) -> None:
+    """Find what is wrong with the settings of LAMMPS before the first label is paid for.
+
+    Raises
+    ------
+    InputError
+        LAMMPS is not installed, or cannot do what is asked of it.
+    """
+    driver = LammpsDriver(None, walker.ensemble, choice.template, walker.index, walker.goal)
+    driver.try_out(walker.atoms, walker.generator())
+
+
+def _driver(choice: DriverChoice, potential_path: str, walker: Walker) -> Driver:
+    return make_driver(choice, potential_path, walker.ensemble, walker.index, walker.goal)
+
+
+class _Point(NamedTuple):
+    """Where a run is, whole."""
+
+    atoms: Atoms
+    rng: dict
+    step: int
+
+
 class _Run:
     """A stretch under way."""
 
     def __init__(
-        self,
-        calculator: Calculator,
-        walker: Walker,
-        interval: int,
-        selection: SelectionSettings | None,
+        self, driver: Driver, walker: Walker, interval: int, selection: SelectionSettings
     ) -> None:
-        self.calculator = calculator
+        self.driver = driver
         self.walker = walker
         self.interval = interval
         self.selection = selection
@@ -234,25 +257,29 @@ class _Run:
 
     def _trajectory(self, end: int) -> bool:
         """Set off from the trusted structure; False if it ran into a grade above ``stop``."""
-        before = (self.trusted.copy(), self.rng.bit_generator.state, self.steps)
-        for atoms, step in self.dynamics(self.trusted.copy(), self.interval, end):
-            grade = self.grade(atoms)
+        atoms = self.trusted.copy()
+        origin = before = self._point(atoms)
+        for step, grade in self.driver.run(atoms, self.rng, self.steps, end, self.interval):
+            self.steps = step
             if grade > self.selection.stop:
-                self._come_closer(*before)
+                self._come_closer(before if self.driver.continues else origin, before.step, step)
                 return False
             self._note(atoms, step, grade)
             if len(self.candidates) >= ENOUGH:
                 break
-            before = (atoms.copy(), self.rng.bit_generator.state, self.steps)
+            before = self._point(atoms)
         return True
 
-    def _come_closer(self, before: Atoms, rng: dict, steps: int) -> None:
-        """Repeat the last steps one by one, to catch what is new where it begins."""
-        self.rng.bit_generator.state = rng
+    def _come_closer(self, origin: _Point, after: int, end: int) -> None:
+        """Repeat the run from ``origin``, the steps beyond ``after`` one by one.
+
+        This catches what is new where it begins.
+        """
+        self.rng.bit_generator.state = origin.rng
         found = len(self.candidates)
-        self.steps = steps
-        for atoms, step in self.dynamics(before, 1, steps + self.interval):
-            grade = self.grade(atoms)
+        atoms = origin.atoms
+        for step, grade in self.driver.run(atoms, self.rng, origin.step, end, 1, after):
+            self.steps = step
             if grade > self.selection.stop:
                 self.grades.append((step, min(grade, 1e6)))
                 if found == len(self.candidates) and np.isfinite(atoms.positions).all():
@@ -260,33 +287,8 @@ class _Run:
                 return
             self._note(atoms, step, grade)
 
-    def dynamics(self, atoms: Atoms, interval: int, end: int) -> Iterator[tuple[Atoms, int]]:
-        """Yield ``atoms`` every ``interval`` steps, at the end, and where it breaks down."""
-        atoms.calc = self.calculator
-        run = integrator.run(atoms, self.walker.ensemble, self.rng, end - self.steps, self.steps)
-        while True:
-            try:
-                with np.errstate(all="ignore"):
-                    step = next(run, None)
-            except InputError:
-                if np.isfinite(atoms.positions).all():
-                    raise
-                self.steps += 1
-                yield atoms, self.steps
-                return
-            if step is None:
-                return
-            self.steps = step
-            if step % interval == 0 or step == end:
-                yield atoms, step
-
-    def grade(self, atoms: Atoms) -> float:
-        """Largest grade; infinite where the dynamics has broken down."""
-        if not np.isfinite(atoms.positions).all():
-            return np.inf
-        self.calculator.get_property("grades", atoms)
-        grade = self.calculator.max_grade
-        return grade if np.isfinite(grade) else np.inf
+    def _point(self, atoms: Atoms) -> _Point:
+        return _Point(atoms.copy(), self.rng.bit_generator.state, self.steps)
 
     def _note(self, atoms: Atoms, step: int, grade: float) -> None:
         self.grades.append((step, grade))

@@ -83,6 +83,11 @@ def sample_task(*arguments: Any) -> Any:
     return _in_worker("molecular dynamics", "mentor.learning.explore:sample", *arguments)
 
 
+def try_out_task(*arguments: Any) -> None:
+    """:func:`mentor.learning.explore.try_out` in a worker process."""
+    _in_worker("molecular dynamics", "mentor.learning.explore:try_out", *arguments)
+
+
 def train_task(function: str, threads: int, *arguments: Any) -> Any:
     """A function of :mod:`mentor.learning.training` in a worker process."""
     name = f"mentor.learning.training:{function}"

@@ -20,13 +20,21 @@ from ase import Atoms
 from mentor import formats, progress
 from mentor import potential as potentials
 from mentor.learning import training
+from mentor.learning.drivers import DriverChoice
 from mentor.learning.engines import Label, label_key
 from mentor.learning.explore import Walker, first_walkers, fresh
 from mentor.learning.history import Errors, Iteration, Stretch, iteration_to_dict
-from mentor.learning.labelling import Labeller, explore_task, sample_task, train_task
+from mentor.learning.labelling import (
+    Labeller,
+    explore_task,
+    sample_task,
+    train_task,
+    try_out_task,
+)
 from mentor.learning.settings import CampaignSettings, EngineSettings
 from mentor.learning.start import bare, first_potential, rattled_copies, starting_structures
 from mentor.learning.store import Store
+from mentor.learning.validation import validation_fact
 from mentor.potential import Potential
 from mentor.structures import check_structures, labels
 
@@ -68,10 +76,16 @@ class Phases:
     """Every phase is a method from one state to the next."""
 
     def __init__(
-        self, store: Store, settings: CampaignSettings, executor: Executor, base: str
+        self,
+        store: Store,
+        settings: CampaignSettings,
+        driver: DriverChoice,
+        executor: Executor,
+        base: str,
     ) -> None:
         self.store = store
         self.settings = settings
+        self.driver = driver
         self.executor = executor
         self.labeller = Labeller(store, settings.engine, executor, base)
         self.seconds: dict[str, float] = {}
@@ -96,6 +110,8 @@ class Phases:
         settings = self.settings
         starts = starting_structures(settings.structures)
         walkers = first_walkers(starts, settings.explore, settings.run.seed)
+        if self.driver.name == "lammps":
+            self._try_out(walkers)
         rng = np.random.default_rng([settings.run.seed, 1])
         copies = rattled_copies(starts, settings.structures, rng)
         given = self._given()
@@ -104,6 +120,12 @@ class Phases:
             keys = [*self._store_given(given), *self.labeller.label(copies, "training", 0)]
         state = replace(state, walkers=tuple(walkers))
         return self._refit(state, potential, keys, ())
+
+    def _try_out(self, walkers: Sequence[Walker]) -> None:
+        """Let LAMMPS make two steps of one walker of every starting structure."""
+        starts = {id(walker.start): walker for walker in reversed(walkers)}
+        for walker in sorted(starts.values(), key=lambda each: each.index):
+            try_out_task(walker, self.driver)
 
     def _given(self) -> list[Atoms]:
         """Labelled structures of the user's own files."""
@@ -153,6 +175,7 @@ class Phases:
                     min(settings.explore.segment, walker.goal - walker.steps),
                     settings.explore.grade_interval,
                     settings.select,
+                    self.driver,
                 )
                 for walker in moving
             ]
@@ -239,7 +262,7 @@ class Phases:
         found = None
         if kept:
             structures = self.store.labels([key for key, _ in kept])
-            fact = _validation_fact(potentials.load(path), kept, structures) | {"stopped": stopped}
+            fact = validation_fact(potentials.load(path), kept, structures) | {"stopped": stopped}
             facts["validation"] = fact
             found = Errors(**fact["errors"])
             formats.write_structures(self.store.folder / "validation.xyz", structures)
@@ -256,7 +279,13 @@ class Phases:
         each = math.ceil(settings.validate.labels / len(walkers))
         futures = [
             self.executor.submit(
-                sample_task, path, walker, each, settings.validate.interval, settings.select.stop
+                sample_task,
+                path,
+                walker,
+                each,
+                settings.validate.interval,
+                settings.select.stop,
+                self.driver,
             )
             for walker in walkers
         ]
@@ -410,34 +439,3 @@ def _ending(converged: bool, found: Errors | None) -> str:
     if found is not None and found.force_mae is not None:
         text += f"; validation: force error {1000 * found.force_mae:.0f} meV/Å"
     return text
-
-
-def _validation_fact(
-    potential: Potential, kept: Sequence[tuple[str, Atoms]], structures: Sequence[Atoms]
-) -> dict:
-    """What :class:`mentor.learning.history.Validation` is made of, as plain JSON types."""
-    energies, forces, _ = training.predictions(potential, structures)
-    temperatures = [atoms.info["temperature"] for _, atoms in kept]
-    by_temperature = [
-        (
-            temperature,
-            [
-                each
-                for each, own in zip(structures, temperatures, strict=True)
-                if own == temperature
-            ],
-        )
-        for temperature in sorted(set(temperatures))
-    ]
-    return {
-        "keys": [key for key, _ in kept],
-        "temperatures": temperatures,
-        "grades": [atoms.info["grade"] for _, atoms in kept],
-        "energies": energies.tolist(),
-        "forces": [each.tolist() for each in forces],
-        "errors": vars(training.errors(potential, structures)),
-        "by_temperature": [
-            (temperature, vars(training.errors(potential, group)))
-            for temperature, group in by_temperature
-        ],
-    }

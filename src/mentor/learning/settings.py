@@ -71,6 +71,14 @@ class RefitSettings:
 class ExploreSettings:
     """The molecular dynamics that looks for what is new."""
 
+    driver: str = option(
+        "ase",
+        "Program that runs it: mentor itself, with ASE, or LAMMPS.",
+        choices=("ase", "lammps"),
+    )
+    template: Path | None = option(
+        None, "Your own LAMMPS commands (fixes, …) for driver lammps, in place of mentor's."
+    )
     temperatures: tuple[float, ...] = option((300.0,), "One group of walkers each.", unit="K")
     pressures: tuple[float, ...] = option(
         (), "One group of walkers each, with a moving cell; none: fixed cell.", unit="GPa"
@@ -140,9 +148,10 @@ class CampaignSettings:
 
 
 # Entries that decide what is computed; the others may be changed between two runs of a campaign.
-# (Starting files are read once; their contents are kept in the campaign.)
+# (Starting files are read once; their contents are kept in the campaign, as is a template's text.)
 FREE = {
     "run": ("workers",),
+    "explore": ("template",),
     "structures": ("start", "training"),
     "potential": ("start",),
     "engine": ("time_limit", "retries", "threads"),
@@ -194,6 +203,8 @@ def check(settings: CampaignSettings, source: object = "settings") -> CampaignSe
                 raise InputError(f"{source}: [{table}] {name} = {each} must be at least {lowest}")
     if not settings.explore.temperatures:
         raise InputError(f"{source}: [explore] temperatures is empty; give at least one")
+    if settings.explore.template is not None and settings.explore.driver != "lammps":
+        raise InputError(f'{source}: [explore] template needs driver = "lammps"')
     grades = settings.select
     if not grades.stop > grades.threshold >= grades.along > 1:
         raise InputError(
