@@ -30,6 +30,7 @@ ELEMENTS = ("Ag", "Pd", "Cu", "Au")
 LATTICE = 4.09
 CUTOFF = 5.0
 LEVELS = (8, 12, 16, 20, 22, 24)
+SMALLEST_FOR_SLOPE = 1000  # atoms; below, the time of a call itself counts
 
 
 def crystal(repeats: tuple[int, int, int] = (8, 8, 8), species: int = 1) -> Atoms:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 # sets one thread, and so comes before numpy
-from common import Record, fastest, metal, parsed, parser, title
+from common import SMALLEST_FOR_SLOPE, Record, fastest, metal, parsed, parser, title
 
 # isort: split
 import numpy as np
@@ -30,7 +30,6 @@ from mentor.neighbourhoods import neighbourhoods
 
 SIZES = ((1, 2, 5), (4, 5, 5), (10, 10, 10), (20, 20, 25), (40, 50, 50), (100, 100, 100))
 CELLS = (2, 5, 10, 18, 30, 63)  # edges of cubes of four-atom cells, for LAMMPS
-SMALLEST_FOR_SLOPE = 1000  # atoms; below, the time of a call itself counts
 
 
 def primitive(repeats: tuple[int, ...]) -> Atoms:

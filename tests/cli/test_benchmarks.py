@@ -1,13 +1,15 @@
 """The scripts behind the figures of docs/speed.md run, and both sides compute the same."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks" / "speed"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks" / "speed"
 
 
 def measured(script: str, tmp_path: Path, *options: str) -> tuple[dict, str]:
@@ -38,6 +40,21 @@ def test_kernel_against_motep(tmp_path):
     assert contraction["operations_plan"] < contraction["operations_schedule"]
     assert contraction["difference"] <= 1e-12
     assert "met" in printed
+    page = tmp_path / "speed.md"
+    page.write_text((ROOT / "docs" / "speed.md").read_text())
+    subprocess.run(
+        [sys.executable, FOLDER / "page.py", page, tmp_path / "result.json"], check=True, timeout=60
+    )
+    line = sections["levels"][0]
+    assert f"| 8 | {line['double']:.2f} | {line['mixed']:.2f} |" in page.read_text()
+
+
+def test_every_table_of_the_page_can_be_filled():
+    named = set(re.findall(r"<!-- table: (\w+) -->", (ROOT / "docs" / "speed.md").read_text()))
+    known = set(
+        re.findall(r"^def (\w+)\(found: Sections\)", (FOLDER / "page.py").read_text(), re.M)
+    )
+    assert named == known | {"targets"}
 
 
 def test_fraction_of_the_peak(tmp_path):
