@@ -9,7 +9,7 @@ NATIVE := $(shell find core bindings -type f 2>/dev/null)
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format docs clean
+.PHONY: help install demo test lint format docs bench clean
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,14 @@ format: $(INSTALLED) ## put all sources into the standard format
 docs: $(INSTALLED) ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+bench: $(INSTALLED) ## measure the speed on a calm machine and fill in docs/speed.md (20 minutes)
+	@mkdir -p build/speed
+	$(BIN)/python benchmarks/speed/kernel.py --json build/speed/kernel.json --plot docs/pictures/speed_levels.png
+	$(BIN)/python benchmarks/speed/peak.py --json build/speed/peak.json --plot docs/pictures/speed_peak.png
+	$(BIN)/python benchmarks/speed/in_lammps.py --json build/speed/in_lammps.json --plot docs/pictures/speed_lammps.png
+	$(BIN)/python benchmarks/speed/scaling.py --json build/speed/scaling.json --plot docs/pictures/speed_scaling.png
+	$(BIN)/python benchmarks/speed/page.py docs/speed.md build/speed/*.json
 
 clean: ## remove .venv and everything built; the demo folder stays
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
