@@ -85,12 +85,14 @@ def grades(found: Sections) -> str:
     rows = [
         [
             line["level"],
-            *(f"{line[name]:.2f}" for name in ("forces", "grades")),
-            *(f"{line[name] / line['forces']:.2f}" for name in ("grades", "narrow")),
+            *(
+                f"{line[name]:.2f}"
+                for name in ("forces", "grades", "added", "added_narrow", "alone")
+            ),
         ]
         for line in found["kernel"]["grades"]
     ]
-    return table("level | forces | grades | in force calls | with a narrow training set", rows)
+    return table("level | forces | with grades | added, force calls | narrow set | alone", rows)
 
 
 def contraction(found: Sections) -> str:
