@@ -101,8 +101,8 @@ def listed(potential: Potential, atoms: Atoms) -> Neighbourhoods:
 def compare_grades(record: Record, options: argparse.Namespace, atoms: Atoms) -> None:
     """Grades of all atoms beside energy, forces and virial."""
     title(
-        "grades of all atoms (neighbourhood mode), µs per atom: forces alone, and with grades in the\n"
-        "same sweep; what grades add, in force calls, and with a narrow training set; grades alone\n"
+        "grades of all atoms (neighbourhood mode), µs per atom: forces alone, with grades in the same\n"
+        "sweep; what grades add, in force calls, and with a narrow training set; grades alone\n"
         "level  forces    both   added  narrow   alone"
     )
     for level in [each for each in options.levels if each <= 20]:
