@@ -101,7 +101,7 @@ def listed(potential: Potential, atoms: Atoms) -> Neighbourhoods:
 def compare_grades(record: Record, options: argparse.Namespace, atoms: Atoms) -> None:
     """Grades of all atoms beside energy, forces and virial."""
     title(
-        "grades of all atoms (neighbourhood mode), µs per atom: forces alone, with grades in the same\n"
+        "grades of all atoms, µs per atom: forces alone, with grades in the same\n"
         "sweep; what grades add, in force calls, and with a narrow training set; grades alone\n"
         "level  forces    both   added  narrow   alone"
     )
