@@ -332,7 +332,7 @@ def test_two_campaigns_at_once(tmp_path):
 
 
 def test_interrupt_leaves_a_campaign_that_goes_on(tmp_path):
-    settings = prepare(tmp_path, engine="Springs", seconds=0.05)
+    settings = prepare(tmp_path, engine="Springs", seconds=0.1)
     run = subprocess.Popen([sys.executable, "-c", LEARN, str(settings)], stderr=subprocess.PIPE)
     with run:
         wait_for_start(run, tmp_path)
