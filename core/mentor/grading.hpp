@@ -42,14 +42,8 @@ class Grader {
     void finish() {
         if (count_ > 0) {
             pack();
-            if (doubles_left_ == 0) {
-                multiply();
-                if (!find_largest()) doubles_left_ = patience;
-            }
-            if (doubles_left_ > 0) {
-                multiply_in_double();
-                --doubles_left_;
-            }
+            multiply();
+            if (!find_largest()) multiply_in_double();
             for (int a = 0; a < count_; ++a)
                 if (grades_[a])
                     *grades_[a] = std::isfinite(norms_[a])
@@ -67,8 +61,6 @@ class Grader {
     int count_ = 0;
     double* grades_[tile];
     double norms_[tile], largest_[tile];
-    static constexpr int patience = 32;  // tiles in double precision before single is tried again
-    int doubles_left_ = 0;
     Buffer<double> rows_;
     Buffer<single> x_, y_;  // [row][group], [column][group]
 
@@ -136,6 +128,7 @@ class Grader {
     void multiply_in_double() {
         constexpr int together = 2, parts = tile / lanes;
         const int m = matrix_->columns, p = matrix_->rows;
+        int best[tile] = {};
         for (double& largest : largest_) largest = 0;
         for (int j = 0; j < m; j += together) {
             const double* G[together];
@@ -147,9 +140,13 @@ class Grader {
                 for (int c = 0; c < together; ++c)
                     for (int g = 0; g < parts; ++g) total[c][g] += G[c][i] * x[g];
             for (int c = 0; c < together; ++c)
-                for (int a = 0; a < tile; ++a)
-                    largest_[a] = std::max(largest_[a], std::abs(total[c][a / lanes][a % lanes]));
+                for (int a = 0; a < tile; ++a) {
+                    const double y = std::abs(total[c][a / lanes][a % lanes]);
+                    if (y > largest_[a]) largest_[a] = y, best[a] = std::min(j + c, m - 1);
+                }
         }
+        for (int a = 0; a < count_; ++a)  // the same sum as find_largest, to the last bit
+            largest_[a] = std::abs(component(a, best[a]));
     }
 
     /// y_j of one atom in double precision.
