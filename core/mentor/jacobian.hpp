@@ -128,7 +128,7 @@ class Differentiator {
 
     void radial(const Pair& j, int type, int n) {
         const double* c = model_.coeffs.doubles.data() + (type * C_ + j.type) * K_ * R_;
-        const RadialArgument<double> x(model_.data, j.r, 1.0);
+        const RadialArgument<double> x = radial_argument(type, j);
         double *Q = Q_.data() + n * R_, *dQ = dQ_.data() + n * R_;
         double *f = f_.data() + n * K_, *df = df_.data() + n * K_;
         chebyshev(x.t, R_, [&](int k, double T, double dT) {
@@ -137,6 +137,17 @@ class Differentiator {
             for (int mu = 0; mu < K_; ++mu)
                 f[mu] += c[mu * R_ + k] * Q[k], df[mu] += c[mu * R_ + k] * dQ[k];
         });
+    }
+
+    /// Within the core of the pair, at the distance to which the core holds it.
+    RadialArgument<double> radial_argument(int type, const Pair& j) const {
+        const ShortRangeCore* core =
+            model_.cores.empty() ? nullptr : &model_.cores[type * C_ + j.type];
+        if (!core || !(j.r < core->radius)) return {model_.data, j.r, 1.0};
+        const auto distance = core->distance(j.r);
+        RadialArgument<double> x(model_.data, distance.value, 1.0);
+        x.dt_dr *= distance.slope, x.ds_dr *= distance.slope;
+        return x;
     }
 
     void angular(const Pair& j, int n) {

@@ -24,10 +24,8 @@ from mentor.fit.errors import ErrorTable, error_table
 from mentor.fit.fitting import FitResult, fit
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
+from mentor.short_range import CLOSER, core_radii
 from mentor.structures import check_structures, labels, shortest_distances
-
-CLOSER = 0.95
-"""The default min_dist is this part of the shortest distance among the training structures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +36,7 @@ class TrainSettings:
         help="Labelled structures, in any format of ASE or .cfg.", positional=True
     )
     potential: Path | Potential | None = option(
-        None, "Potential to start from; the next five settings are then unused."
+        None, "Potential to start from; the next six settings are then unused."
     )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
@@ -49,6 +47,9 @@ class TrainSettings:
         None, "Shortest distance resolved; by default 0.95 of the shortest in the data.", unit="Å"
     )
     radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
+    core: bool = option(
+        True, "Repulsion of atoms that come very close; other programs read files without it only."
+    )
     validation: Path | Sequence[Atoms] | None = option(
         None, "Labelled structures that are not fitted but decide when to stop."
     )
@@ -231,12 +232,13 @@ def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
     if settings.potential is not None:
         potential = opened(settings.potential, settings.elements)
         check_structures(structures, potential.elements, "data")
-        return potential
+        return potential.with_core_below(structures)
     elements = settings.elements or tuple(sorted(found, key=atomic_numbers.__getitem__))
     check_structures(structures, elements, "data")
+    distances = shortest_distances(structures, settings.cutoff)
     min_dist = settings.min_dist
     if min_dist is None:
-        shortest = min(shortest_distances(structures, settings.cutoff).values(), default=None)
+        shortest = min(distances.values(), default=None)
         min_dist = round(CLOSER * shortest, 3) if shortest else 0.5 * settings.cutoff
     return potentials.init(
         level=settings.level,
@@ -244,6 +246,8 @@ def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
         cutoff=settings.cutoff,
         min_dist=min_dist,
         radial_basis_size=settings.radial_basis_size,
+        core=settings.core,
+        core_radii=core_radii(elements, settings.cutoff, distances),
         seed=settings.seed,
     )
 

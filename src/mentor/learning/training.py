@@ -74,7 +74,7 @@ def next_generation(
     """
     if iterations:
         potential = fit(
-            potential,
+            potential.with_core_below(structures),
             structures,
             energy_weight=fitting.energy_weight,
             force_weight=fitting.force_weight,
