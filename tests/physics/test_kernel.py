@@ -44,10 +44,11 @@ def test_energies_forces_virials_equal_the_oracle(kind, radial_basis):
     assert largest(result.virials - virial) <= 1e-11 * max(1, largest(virial))
 
 
+@pytest.mark.parametrize("radial_basis", ["RBChebyshev", "RBChebyshev_zbl"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_basis_and_rows_equal_the_oracle(kind):
+def test_basis_and_rows_equal_the_oracle(kind, radial_basis):
     species = 1 + KINDS.index(kind) % 3
-    potential = samples.potential(species, level=10)
+    potential = samples.potential(species, level=10, radial_basis_type=radial_basis)
     atoms = samples.structure(kind, species)
     nb = neighbours(potential, atoms)
     env = reference.pairs(atoms, potential.max_dist, potential.elements)

@@ -15,7 +15,7 @@ from mentor.short_range import core_radii
 from mentor.structures import check_structures, shortest_distances
 
 CLOSER = 0.8
-"""The default min_dist and the core are this part of the shortest distances of the first structures."""
+"""min_dist and the core are by default this part of the shortest distances at the beginning."""
 
 
 def starting_structures(settings: StructureSettings) -> list[Atoms]:
