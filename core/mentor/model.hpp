@@ -44,10 +44,10 @@ struct Model {
     std::shared_ptr<const Program> program;
     std::vector<int> degree, reduced_begin;  // of the moments, per mu (schedule.hpp)
     int highest_degree = 0;
-    Numbers coeffs;            // scaling * radial_coeffs, [z_i][z_j][mu][k]
-    Numbers slopes;            // df/dt as a sum of T_k, [z_i][z_j][mu][k]
-    std::vector<double> zeta;  // of the invariants
-    Numbers partner_coeffs;    // zeta * count of the partners in the program
+    Numbers coeffs;                     // scaling * radial_coeffs, [z_i][z_j][mu][k]
+    Numbers slopes;                     // df/dt as a sum of T_k, [z_i][z_j][mu][k]
+    std::vector<double> zeta;           // of the invariants
+    Numbers partner_coeffs;             // zeta * count of the partners in the program
     std::vector<ShortRangeCore> cores;  // [z_i][z_j], empty for all but RBChebyshev_zbl
 
     int species() const { return data.species_count; }

@@ -86,8 +86,7 @@ class RadialFunctions {
         const int species = batch.species;
         for (; n + 4 <= batch.size; n += 4)
             add<4>(model, species, &batch.neighbour(n), n, keep_basis);
-        for (; n < batch.size; n += 2)
-            add<2>(model, species, &batch.neighbour(n), n, keep_basis);
+        for (; n < batch.size; n += 2) add<2>(model, species, &batch.neighbour(n), n, keep_basis);
         repulsion = wide{};
         repulsive = model.data.radial_basis_type == RadialBasis::RBChebyshev_repuls;
         if (repulsive) repel(model, batch);
