@@ -285,7 +285,8 @@ class InitSettings:
     radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
     independent: bool = option(False, "Leave out linearly dependent basis functions.")
     core: bool = option(
-        True, "Repulsion of atoms that come very close; other programs read files without it only."
+        True,
+        "Repel atoms that come very close; other programs can only read potentials without it.",
     )
     core_radii: np.ndarray | None = option(
         None,

@@ -48,7 +48,8 @@ class TrainSettings:
     )
     radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
     core: bool = option(
-        True, "Repulsion of atoms that come very close; other programs read files without it only."
+        True,
+        "Repel atoms that come very close; other programs can only read potentials without it.",
     )
     validation: Path | Sequence[Atoms] | None = option(
         None, "Labelled structures that are not fitted but decide when to stop."
