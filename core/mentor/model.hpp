@@ -49,6 +49,7 @@ struct Model {
     std::vector<double> zeta;           // of the invariants
     Numbers partner_coeffs;             // zeta * count of the partners in the program
     std::vector<ShortRangeCore> cores;  // [z_i][z_j], empty for all but RBChebyshev_zbl
+    std::vector<double> core_reach;     // largest radius of the cores of each species, Å
 
     int species() const { return data.species_count; }
     int radial_funcs() const { return data.radial_funcs_count; }
@@ -79,9 +80,13 @@ struct Model {
         std::vector<double> partners;
         for (const Partner& p : program->partners) partners.push_back(zeta[p.invariant] * p.count);
         partner_coeffs = Numbers(std::move(partners));
-        for (size_t pair = 0; pair < data.core_radii.size(); ++pair)
-            cores.emplace_back(data.core_radii[pair], data.atomic_numbers[pair / species()],
-                               data.atomic_numbers[pair % species()]);
+        core_reach.assign(species(), 0.0);
+        for (size_t pair = 0; pair < data.core_radii.size(); ++pair) {
+            const size_t i = pair / species(), j = pair % species();
+            cores.emplace_back(data.core_radii[pair], data.atomic_numbers[i],
+                               data.atomic_numbers[j]);
+            core_reach[i] = std::max(core_reach[i], data.core_radii[pair]);
+        }
     }
 
   private:

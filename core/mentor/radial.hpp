@@ -90,7 +90,7 @@ class RadialFunctions {
         repulsion = wide{};
         repulsive = model.data.radial_basis_type == RadialBasis::RBChebyshev_repuls;
         if (repulsive) repel(model, batch);
-        if (!model.cores.empty() && any_in_core(model, batch)) add_core(model, batch, keep_basis);
+        if (batch.closest < model.core_reach[species]) add_core(model, batch, keep_basis);
     }
 
     /// f_mu(r_n), [K].
@@ -172,21 +172,6 @@ class RadialFunctions {
                 slope[n][l] = here.derivative;
             }
         }
-    }
-
-    /// Whether a neighbour may be within the core of its pair.
-    bool any_in_core(const Model& model, const Batch& batch) const {
-        const ShortRangeCore* core = model.cores.data() + batch.species * model.species();
-        decltype(vec{} < vec{}) near = {};
-        for (int n = 0; n < batch.size; ++n) {
-            const Neighbour& j = batch.neighbour(n);
-            double reach = 0;
-            for (int z = j.lowest; z <= j.highest; ++z) reach = std::max(reach, core[z].radius);
-            near |= j.r < broadcast(static_cast<real>(reach));
-        }
-        bool any = false;
-        for (int l = 0; l < lanes; ++l) any |= near[l] != 0;
-        return any;
     }
 
     /// Neighbours within the core of their pair: f_mu anew, and half of the pair's energy.
