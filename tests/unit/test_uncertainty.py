@@ -18,7 +18,7 @@ from mentor.uncertainty import Posterior, fingerprint, posterior_path, standard_
 
 KINDS = ["triclinic crystal", "molecule", "slab"]
 NOISE = 0.02
-"""Of energies √N-fold, forces tenfold, in units of the loss: as a fit with default weights sees it."""
+"""Of energies √N-fold, of forces tenfold: alike for a fit with the default weights."""
 
 
 @pytest.fixture(scope="module")
