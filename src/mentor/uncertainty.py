@@ -12,7 +12,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -113,6 +113,9 @@ class Posterior:
     """Of the potential it belongs to."""
     source: str
     """What it was calibrated on."""
+    tested: np.ndarray = field(default_factory=lambda: np.full(2, np.nan))
+    """Parts of the force errors of validation structures within the intervals, before a look at
+    them widened these; NaN where there were none; shape (2,)."""
 
     @property
     def covariance(self) -> np.ndarray:
@@ -139,6 +142,7 @@ class Posterior:
             factor=self.factor,
             fingerprint=self.fingerprint,
             source=self.source,
+            tested=self.tested,
             **arrays,
         )
         write_atomically(path, content.getvalue())
@@ -166,6 +170,7 @@ class Posterior:
                 },
                 fingerprint=str(arrays["fingerprint"]),
                 source=str(arrays["source"]),
+                tested=arrays["tested"],
             )
         except OSError as error:
             raise InputError(

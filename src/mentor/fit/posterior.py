@@ -15,7 +15,7 @@ intervals.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -97,16 +97,29 @@ def posterior(
         task.advance()
         found = _calibrations(_left_out(potential, labelled, factor, noise), structures)
         task.advance()
-    source = f"{len(structures)} training structures, each left out"
-    if held is not None:
-        found = _widened(found, _held_out(potential, held, noise * factor), validation)
-        source += f", and {len(validation)} validation structures"
-    return Posterior(
+    known = Posterior(
         factor=noise * factor,
         calibrations=found,
         fingerprint=fingerprint(potential),
-        source=source,
+        source=f"{len(structures)} training structures, each left out",
     )
+    return known if held is None else _tested(known, potential, held, validation)
+
+
+def _tested(
+    known: Posterior, potential: Potential, held: LabelledSet, validation: Sequence[Atoms]
+) -> Posterior:
+    """The posterior after a look at structures that were not fitted to."""
+    calibrations, tested = dict(known.calibrations), known.tested
+    for quantity, labels in _held_out(potential, held, known.factor).items():
+        errors, spreads, _ = _in_units(quantity, labels, validation)
+        calibration = calibrations[quantity]
+        free = calibration.free(spreads)
+        if quantity == "forces" and free.any():
+            tested = np.mean(np.abs(errors[free]) <= calibration(spreads[free]), axis=1)
+        calibrations[quantity] = widened(calibration, errors, spreads)
+    source = f"{known.source}, and {len(validation)} validation structures"
+    return replace(known, calibrations=calibrations, source=source, tested=tested)
 
 
 def _labelled(potential: Potential, structures: Sequence[Atoms], weights: Weights) -> LabelledSet:
@@ -260,17 +273,6 @@ def _calibrations(known: Known, structures: Sequence[Atoms]) -> dict[str, Calibr
         quantity: made.get(quantity) or _borrowed(other, resolution)
         for quantity, resolution in RESOLUTIONS.items()
     }
-
-
-def _widened(
-    calibrations: dict[str, Calibration], known: Known, structures: Sequence[Atoms]
-) -> dict[str, Calibration]:
-    """The calibrations after a look at structures that were not fitted to."""
-    wider = {}
-    for quantity, each in known.items():
-        errors, spreads, _ = _in_units(quantity, each, structures)
-        wider[quantity] = widened(calibrations[quantity], errors, spreads)
-    return calibrations | wider
 
 
 def _in_units(
