@@ -38,9 +38,7 @@ class EvaluateSettings:
     output: Path | None = option(
         None, "File for the structures with energies, forces, stresses and grades."
     )
-    uncertainty: bool = option(
-        False, "Say how far energies, forces and stresses may be off (68 % intervals)."
-    )
+    uncertainty: bool = option(False, "Say how far energies, forces and stresses may be off.")
     posterior: Path | Posterior | None = option(
         None, "File of the potential's posterior; by default the .posterior beside it."
     )

@@ -1,7 +1,7 @@
 """How far predictions may be off: the posterior of a potential's parameters, calibrated.
 
 With the covariance Σ = F Fᵀ of the parameters θ, a quantity whose derivative by θ is the row j has
-the spread √(j Σ jᵀ) = |j F|. By itself this is the uncertainty of a model that is right but for its
+the spread √(j Σ jᵀ) = ‖j F‖. By itself this is the uncertainty of a model that is right but for its
 coefficients; what real errors add, above all that no coefficients are right, is learned from known
 errors: a :class:`Calibration` turns spreads into half widths of intervals that hold 68 % and 95 %
 of them (decision 0012).

@@ -259,3 +259,17 @@ def test_evaluate_writes_and_shows_them(fitted, known, data, tmp_path):
     assert np.shape(first["forces_95_eV_per_Å"]) == (len(crystals[0]), 3)
     columns = [column.header for column in result.__rich__().columns]
     assert columns.count("±") == 4
+
+
+def test_errors_says_how_many_were_foretold(truth, fitted, known, tmp_path):
+    fitted.save(tmp_path / "pot.mtp")
+    known.save(tmp_path / "pot.posterior")
+    test = noisy(truth, 40, first=1000, seed=1)
+    plain = mentor.errors(tmp_path / "pot.mtp", test)
+    table = mentor.errors(tmp_path / "pot.mtp", test, uncertainty=True)
+    found = table.groups["all"]["force_component"]
+    assert replace(found, within=None) == plain.groups["all"]["force_component"]
+    assert 0.6 <= found.within[0] <= 0.76
+    assert 0.9 <= found.within[1] <= 0.98
+    assert table.as_dict()["groups"]["all"]["force_component"]["within_68_95"] == [*found.within]
+    assert len(table.__rich__().columns) == len(plain.__rich__().columns) + 1

@@ -165,7 +165,7 @@ def expected_errors(expectation: Expectation) -> "Figure":
         ylabel="force error (meV/Å)",
         ylim=(max(np.quantile(found, 0.02), 1e-3 * ends[0]), 1.5 * found.max()),
     )
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
     figure.colorbar(points, label="grade γ")
     return figure
 
