@@ -22,10 +22,12 @@ from mentor.files import write_atomically
 from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.errors import ErrorTable, error_table
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.posterior import posterior
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
 from mentor.short_range import CLOSER, core_radii
 from mentor.structures import check_structures, labels, shortest_distances
+from mentor.uncertainty import Posterior, posterior_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,9 @@ class TrainSettings:
     seed: int = option(0, "Seed of the starting coefficients and of the validation set.")
     output: Path | None = option(
         None, "File for the potential: .mtp, or .almtp with its active set."
+    )
+    posterior: bool = option(
+        True, "Write the posterior beside the output, for mentor evaluate --uncertainty."
     )
     log: Path | None = option(None, "File for a table of all iterations (.csv).")
     checkpoint: Path | None = option(
@@ -189,6 +194,10 @@ def train(settings: TrainSettings) -> TrainResult:
     result = _result(settings, fitted, structures, held)
     if settings.output is not None:
         result.potential.save(settings.output)
+        if settings.posterior:
+            _posterior(settings, result.potential, structures, held).save(
+                posterior_path(settings.output)
+            )
     if checkpoint is not None and len(fitted.history) <= settings.max_iterations:
         checkpoint.unlink(missing_ok=True)
     return replace(result, seconds=perf_counter() - begin)
@@ -267,6 +276,20 @@ def _result(
         reason=fitted.reason,
         seconds=0.0,
         output=settings.output,
+    )
+
+
+def _posterior(
+    settings: TrainSettings, potential: Potential, structures: list[Atoms], held: list[Atoms]
+) -> Posterior:
+    return posterior(
+        potential,
+        structures,
+        energy_weight=settings.energy_weight,
+        force_weight=settings.force_weight,
+        stress_weight=settings.stress_weight,
+        weighting=settings.weighting,
+        validation=held,
     )
 
 
