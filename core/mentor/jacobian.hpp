@@ -47,7 +47,7 @@ class StructureRows {
 
     void clear(int64_t atoms) {
         count_ = static_cast<int>(position + 3 * atoms);
-        stride_ = padded(count_ + 1, Block::size);  // one more for what goes nowhere
+        stride_ = padded(count_ + 1, Rows::size);  // one more for what goes nowhere
         sums_.zeros(static_cast<size_t>(head_ + model_.program->size()) * stride_);
     }
 
@@ -62,31 +62,69 @@ class StructureRows {
     /// Puts the rows of the model's parameters, the `columns` of them, at their places.
     void write(const RowPlace* places, const int32_t* columns, int64_t width) {
         const int lines = head_ + model_.program->size();
-        for (int first = 0; first < count_; first += Block::size) {
+        for (int first = 0; first < count_; first += Rows::size) {
             for (int c = 0; c < lines; ++c)
-                from_.data()[c] = *reinterpret_cast<const Block*>(line(c) + first);
+                from_.data()[c] = *reinterpret_cast<const Rows*>(line(c) + first);
             std::copy_n(from_.data(), head_, to_.data());
             apply<double>(W_, from_.data(), to_.data());
-            const int last = std::min(count_ - first, Block::size);
+            const int last = std::min(count_ - first, Rows::size);
             for (int l = 0; l < last; ++l) {
                 const auto [to, factor] = places[first + l];
                 if (!to) continue;
                 const double* value = reinterpret_cast<const double*>(to_.data()) + l;
                 for (int64_t i = 0; i < width; ++i)
-                    to[i] = factor * value[static_cast<int64_t>(columns[i]) * Block::size];
+                    to[i] = factor * value[static_cast<int64_t>(columns[i]) * Rows::size];
             }
         }
     }
 
   private:
+    using Rows = Block<4>;
+
     const Model& model_;
     const int head_;
     int count_ = 0, stride_ = 0;
     Forms W_;  // from the invariants to the scalars
     Buffer<double> sums_;
-    Buffer<Block> from_, to_;
+    Buffer<Rows> from_, to_;
 
     double* line(int column) { return sums_.data() + static_cast<size_t>(column) * stride_; }
+};
+
+/// Adds blocks of an atom's columns, from `first` on, to the rows that they belong to.
+template <class Columns>
+class Scatter {
+  public:
+    Scatter(const Environment& environment, const StructureRows& rows, int atom, int first)
+        : own_row_(StructureRows::position + 3 * atom) {
+        for (Columns& own : own_) own = Columns{};
+        for (int l = 0, c = first; l < Columns::size; ++l, ++c) {
+            if (c < environment.force_columns()) {
+                row_of_[l] = StructureRows::position + 3 * environment.others()[c / 3] + c % 3;
+                own_[c % 3][l] = 1;
+            } else if (c < environment.columns()) {
+                row_of_[l] = StructureRows::strain + c - environment.force_columns();
+            } else {
+                row_of_[l] = rows.nowhere();
+            }
+        }
+    }
+
+    /// The atom itself moves against all others.
+    void operator()(double* line, const Columns& g) const {
+        for (int l = 0; l < Columns::size; ++l) line[row_of_[l]] += g[l];
+        for (int d = 0; d < 3; ++d) {
+            vec total = own_[d].v[0] * g.v[0];
+            for (int v = 1; v < Columns::size / lanes; ++v) total += own_[d].v[v] * g.v[v];
+            double sum = 0;
+            for (int l = 0; l < lanes; ++l) sum += total[l];
+            line[own_row_ + d] -= sum;
+        }
+    }
+
+  private:
+    int row_of_[Columns::size], own_row_;
+    Columns own_[3];  // 1 for the columns of each direction
 };
 
 class Differentiator {
@@ -95,8 +133,11 @@ class Differentiator {
         : model_(model),
           program_(*model.program),
           environment_(model),
-          tangents_(model),
-          rows_(model) {}
+          values_(model),
+          rows_(model),
+          tangents_(values_),
+          narrow_(values_),
+          narrowest_(values_) {}
 
     /// The rows of one structure; those by positions or strains only where asked for.
     StructureRows& operator()(const Neighbourhoods& nb, int64_t structure, bool positions,
@@ -109,11 +150,8 @@ class Differentiator {
             moments(nb.types[i]);
             energy(nb.types[i]);
             if (!(positions || strains)) continue;
-            environment_.differentiate(tangents_.A(), positions, strains);
-            for (int c = 0; c < environment_.columns(); c += Block::size) {
-                place_block(static_cast<int>(i - first), c);
-                sweep(nb.types[i], c);
-            }
+            environment_.differentiate(values_.A(), positions, strains);
+            sweep_all(nb.types[i], static_cast<int>(i - first));
         }
         return rows_;
     }
@@ -122,13 +160,14 @@ class Differentiator {
     const Model& model_;
     const Program& program_;
     Environment environment_;
-    Tangents tangents_;
+    AtomValues values_;
     StructureRows rows_;
-    int row_of_[Block::size], own_row_;  // of the columns of a block, and of the atom itself
-    Block own_[3];                       // 1 for the columns of each direction
+    Tangents<4> tangents_;
+    Tangents<3> narrow_;
+    Tangents<2> narrowest_;
 
     void moments(int type) {
-        double* S = tangents_.moments();
+        double* S = values_.moments();
         const int K = model_.radial_funcs(), R = model_.basis_size();
         const double* c = model_.data.radial_coeffs.data() + type * model_.radial_block();
         std::fill(S, S + program_.moment_count, 0.0);
@@ -142,7 +181,7 @@ class Differentiator {
                     for (int i = 0; i < model_.reduced_size(mu); ++i) own[i] += factor * N[i];
                 }
         }
-        tangents_.values();
+        values_.run();
     }
 
     void energy(int type) {
@@ -152,7 +191,7 @@ class Differentiator {
             for (int mu = 0; mu < K; ++mu)
                 for (int k = 0; k < R; ++k) {
                     const double* N = environment_.N(z, k);
-                    const double* A = tangents_.A() + model_.reduced_begin[mu];
+                    const double* A = values_.A() + model_.reduced_begin[mu];
                     double total = 0;
                     for (int i = 0; i < model_.reduced_size(mu); ++i) total += A[i] * N[i];
                     rows_.radial(type)[static_cast<size_t>((z * K + mu) * R + k) * stride] += total;
@@ -161,79 +200,69 @@ class Differentiator {
         *rows_.species(type) += 1.0;
         for (int b = 0; b < program_.size(); ++b)
             rows_.invariants()[static_cast<size_t>(b) * stride] +=
-                invariant(program_.invariants[b], tangents_.S());
+                invariant(program_.invariants[b], values_.S());
     }
 
-    /// Which rows the columns c, c + 1, … of the atom go to.
-    void place_block(int atom, int c) {
-        own_row_ = StructureRows::position + 3 * atom;
-        for (Block& own : own_) own = Block{};
-        for (int l = 0; l < Block::size; ++l, ++c) {
-            if (c < environment_.force_columns()) {
-                row_of_[l] = StructureRows::position + 3 * environment_.others()[c / 3] + c % 3;
-                own_[c % 3][l] = 1;
-            } else if (c < environment_.columns()) {
-                row_of_[l] = StructureRows::strain + c - environment_.force_columns();
-            } else {
-                row_of_[l] = rows_.nowhere();
-            }
+    /// All columns of an atom, in blocks that are hardly larger.
+    void sweep_all(int type, int atom) {
+        for (int first = 0; first < environment_.columns();) {
+            const int left = (environment_.columns() - first + lanes - 1) / lanes;  // registers
+            if (left > 6 || left == 4)
+                first = sweep(tangents_, type, atom, first);
+            else if (left > 4 || left == 3)
+                first = sweep(narrow_, type, atom, first);
+            else
+                first = sweep(narrowest_, type, atom, first);
         }
     }
 
-    /// Adds to a line what a block of columns contributes; the atom itself moves against the
-    /// others.
-    void add(double* line, const Block& g) const {
-        for (int l = 0; l < Block::size; ++l) line[row_of_[l]] += g[l];
-        for (int d = 0; d < 3; ++d) {
-            vec total = own_[d].v[0] * g.v[0];
-            for (int v = 1; v < Block::vecs; ++v) total += own_[d].v[v] * g.v[v];
-            double sum = 0;
-            for (int l = 0; l < lanes; ++l) sum += total[l];
-            line[own_row_ + d] -= sum;
-        }
-    }
-
-    void sweep(int type, int c) {
-        const int last = std::min(Block::size, environment_.columns() - c);
-        Block* dM = tangents_.changes();
-        for (int i = 0; i < program_.moment_count; ++i) dM[i] = Block{};
+    /// The columns from `first` on; returns the one after them.
+    template <class Tangents>
+    int sweep(Tangents& tangents, int type, int atom, int first) {
+        using Columns = typename Tangents::Columns;
+        const int count = std::min(Columns::size, environment_.columns() - first);
+        const Scatter<Columns> add(environment_, rows_, atom, first);
+        Columns* dM = tangents.moments();
+        for (int i = 0; i < program_.moment_count; ++i) dM[i] = Columns{};
         for (int mu = 0; mu < model_.radial_funcs(); ++mu)
-            for (int l = 0; l < last; ++l) {
-                const double* T = environment_.T(c + l, mu);
-                Block* own = dM + model_.reduced_begin[mu];
+            for (int l = 0; l < count; ++l) {
+                const double* T = environment_.T(first + l, mu);
+                Columns* own = dM + model_.reduced_begin[mu];
                 for (int i = 0; i < model_.reduced_size(mu); ++i) own[i][l] = T[i];
             }
-        tangents_.forwards();
+        tangents.forwards();
         double* line = rows_.invariants();
         for (int b = 0; b < program_.size(); ++b, line += rows_.stride())
-            add(line, tangents_.invariant_change(b));
-        const Block* dA = tangents_.backwards();
-        for (int z = 0; z < model_.species(); ++z) {
-            if (!environment_.present(z)) continue;
-            for (int mu = 0; mu < model_.radial_funcs(); ++mu) {
+            add(line, tangents.invariant_change(b));
+        const Columns* dA = tangents.backwards();
+        line = rows_.radial(type);
+        const int R = model_.basis_size();
+        for (int z = 0; z < model_.species(); ++z)
+            for (int mu = 0; mu < model_.radial_funcs(); ++mu, line += R * rows_.stride()) {
+                if (!environment_.present(z)) continue;
                 int k = 0;
-                for (; k + 2 <= model_.basis_size(); k += 2) radial<2>(dA, type, z, mu, k, c, last);
-                if (k < model_.basis_size()) radial<1>(dA, type, z, mu, k, c, last);
+                for (; k + 2 <= R; k += 2) radial<2>(dA, z, mu, k, first, count, line, add);
+                if (k < R) radial<1>(dA, z, mu, k, first, count, line, add);
             }
-        }
+        return first + count;
     }
 
-    /// The columns of c[z, mu, k], …, c[z, mu, k + n - 1].
-    template <int n>
-    void radial(const Block* dA, int type, int z, int mu, int k, int c, int last) {
-        Block total[n] = {};
-        for (int l = 0; l < last; ++l)
-            for (int each = 0; each < n; ++each)
-                total[each][l] = environment_.X(c + l, z, mu)[k + each];
+    /// The columns of c[z, mu, k], …, c[z, mu, k + n - 1]; `line` is that of k = 0.
+    template <int n, class Columns>
+    void radial(const Columns* dA, int z, int mu, int k, int first, int count, double* line,
+                const Scatter<Columns>& add) {
+        Columns total[n] = {};
+        for (int l = 0; l < count; ++l) {
+            const double* X = environment_.X(first + l, z, mu) + k;
+            for (int each = 0; each < n; ++each) total[each][l] = X[each];
+        }
         const double* N[n];
         for (int each = 0; each < n; ++each) N[each] = environment_.N(z, k + each);
         dA += model_.reduced_begin[mu];
         for (int i = 0; i < model_.reduced_size(mu); ++i)
             for (int each = 0; each < n; ++each) total[each].add(N[each][i], dA[i]);
-        const int direction = (z * model_.radial_funcs() + mu) * model_.basis_size() + k;
         for (int each = 0; each < n; ++each)
-            add(rows_.radial(type) + static_cast<size_t>(direction + each) * rows_.stride(),
-                total[each]);
+            add(line + static_cast<size_t>(k + each) * rows_.stride(), total[each]);
     }
 };
 

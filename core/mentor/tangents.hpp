@@ -9,9 +9,10 @@
 
 namespace mentor::MENTOR_ARCH {
 
-/// As many columns as are swept together.
+/// `vecs` registers of columns that are swept together.
+template <int vecs>
 struct Block {
-    static constexpr int vecs = 4, size = vecs * lanes;
+    static constexpr int size = vecs * lanes;
     vec v[vecs];
 
     double& operator[](int i) { return reinterpret_cast<double*>(v)[i]; }
@@ -29,66 +30,79 @@ struct Block {
         for (int i = 0; i < vecs; ++i) product.v[i] = a * x.v[i];
         return product;
     }
-    friend Block operator*(const Block& x, double a) { return a * x; }
-    friend Block operator+(Block x, const Block& y) { return x += y; }
-    friend Block operator-(Block x, const Block& y) {
-        for (int i = 0; i < vecs; ++i) x.v[i] -= y.v[i];
-        return x;
-    }
 };
 
-class Tangents {
+/// Values of one atom, and what its sweeps need besides.
+class AtomValues {
   public:
-    explicit Tangents(const Model& model) : model_(model), program_(*model.program) {
-        S_.reserve(program_.slot_count);
-        A_.reserve(program_.slot_count);
-        dS_.reserve(program_.slot_count);
-        dA_.reserve(program_.slot_count);
-        products_.reserve(program_.most_products);
-        dproducts_.reserve(program_.most_products);
+    explicit AtomValues(const Model& model) : model(model), program(*model.program) {
+        S_.reserve(program.slot_count);
+        A_.reserve(program.slot_count);
+        products_.reserve(program.most_products);
         size_t all = 0;
-        for (const Coupling& c : program_.couplings) all += c.products();
+        for (const Coupling& c : program.couplings) all += c.products();
         A_products_.reserve(all);
     }
 
-    /// The moments of an atom, to be set before values().
+    const Model& model;
+    const Program& program;
+
+    /// The moments, to be set before run().
     double* moments() { return S_.data(); }
 
     /// S and A from the moments.
-    void values() {
+    void run() {
         double *S = S_.data(), *A = A_.data();
-        forward<double>(program_, S, products_.data());
-        last_layer<double>(model_, S, A);
-        for (const Partner& p : program_.linear) A[p.slot] += model_.zeta[p.invariant];
-        backward<double>(program_, S, A, products_.data());
+        forward<double>(program, S, products_.data());
+        last_layer<double>(model, S, A);
+        for (const Partner& p : program.linear) A[p.slot] += model.zeta[p.invariant];
+        backward<double>(program, S, A, products_.data());
         double* own = A_products_.data();
-        for (const Coupling& c : program_.couplings) {
+        for (const Coupling& c : program.couplings) {
             if (c.is_product())
                 std::copy_n(A + c.target, c.products(), own);
             else
-                apply<double>(program_.spread, c.back_begin, c.back_begin + c.products(), A, own);
+                apply<double>(program.spread, c.back_begin, c.back_begin + c.products(), A, own);
             own += c.products();
         }
     }
 
     const double* S() const { return S_.data(); }
     const double* A() const { return A_.data(); }
+    /// dV/dp of the products p of all couplings, one after the other.
+    const double* A_products() const { return A_products_.data(); }
+
+  private:
+    Buffer<double> S_, A_, products_, A_products_;
+};
+
+template <int vecs>
+class Tangents {
+  public:
+    using Columns = Block<vecs>;
+
+    explicit Tangents(const AtomValues& values)
+        : values_(values), model_(values.model), program_(values.program) {
+        dS_.reserve(program_.slot_count);
+        dA_.reserve(program_.slot_count);
+        products_.reserve(program_.most_products);
+    }
 
     /// Changes of the moments, to be set before forwards().
-    Block* changes() { return dS_.data(); }
+    Columns* moments() { return dS_.data(); }
 
     /// dS of all slots.
     void forwards() {
-        const double* S = S_.data();
-        Block* dS = dS_.data();
+        const double* S = values_.S();
+        Columns* dS = dS_.data();
         apply<double>(program_.tensors, dS, dS);
         for (const Coupling& c : program_.couplings) {
-            Block* p = c.is_product() ? dS + c.target : dproducts_.data();
+            Columns* p = c.is_product() ? dS + c.target : products_.data();
             multiply_changes(c, S, dS, p);
             if (!c.is_product()) apply<double>(program_.combine, c.begin, c.end, p, dS);
         }
         for (const Target& t : program_.targets) {
-            Block total{};
+            Columns total{};
             for (int p = t.begin; p < t.end; ++p) {
                 const Product& x = program_.products[p];
                 total.add(x.factor * S[x.right], dS[x.left]);
@@ -99,17 +113,17 @@ class Tangents {
     }
 
     /// dI_b, after forwards().
-    Block invariant_change(int b) const {
+    Columns invariant_change(int b) const {
         const Invariant& each = program_.invariants[b];
-        const Block* dS = dS_.data() + each.left;
+        const Columns* dS = dS_.data() + each.left;
         if (each.right < 0) return dS[0];
-        const double *left = S_.data() + each.left, *right = S_.data() + each.right;
-        Block total{};
+        const double *left = values_.S() + each.left, *right = values_.S() + each.right;
+        Columns total{};
         if (each.left == each.right) {
             for (int i = 0; i < each.length; ++i) total.add(2 * right[i], dS[i]);
             return total;
         }
-        const Block* dS_right = dS_.data() + each.right;
+        const Columns* dS_right = dS_.data() + each.right;
         for (int i = 0; i < each.length; ++i) {
             total.add(right[i], dS[i]);
             total.add(left[i], dS_right[i]);
@@ -118,10 +132,10 @@ class Tangents {
     }
 
     /// dA of the moments, after forwards().
-    const Block* backwards() {
-        const double *S = S_.data(), *A = A_.data();
-        const Block* dS = dS_.data();
-        Block* dA = dA_.data();
+    const Columns* backwards() {
+        const double *S = values_.S(), *A = values_.A(), *A_products = values_.A_products();
+        const Columns* dS = dS_.data();
+        Columns* dA = dA_.data();
         last_layer_changes();
         for (auto t = program_.targets.rbegin(); t != program_.targets.rend(); ++t)
             for (int p = t->begin; p < t->end; ++p) {
@@ -131,54 +145,93 @@ class Tangents {
                 dA[x.left].add(x.factor * A[t->target], dS[x.right]);
                 dA[x.right].add(x.factor * A[t->target], dS[x.left]);
             }
-        const double* A_p = A_products_.data();
         for (const Coupling& c : program_.couplings) {
-            const Block* dA_p = dA + c.target;
+            const Columns* dA_products = dA + c.target;
             if (!c.is_product()) {
                 const int end = c.back_begin + c.products();
-                apply<double>(program_.spread, c.back_begin, end, dA, dproducts_.data());
-                dA_p = dproducts_.data();
+                apply<double>(program_.spread, c.back_begin, end, dA, products_.data());
+                dA_products = products_.data();
             }
-            pull_left(dA_p, c.n_left, S + c.right, c.n_right, dA + c.left);
-            pull_right(dA_p, S + c.left, c.n_left, c.n_right, dA + c.right);
-            pull_left(A_p, c.n_left, dS + c.right, c.n_right, dA + c.left);
-            pull_right(A_p, dS + c.left, c.n_left, c.n_right, dA + c.right);
-            A_p += c.products();
+            pull_changes(c, dA_products, A_products);
+            A_products += c.products();
         }
         apply<double>(program_.tensors_back, dA, dA);
         return dA;
     }
 
   private:
+    const AtomValues& values_;
     const Model& model_;
     const Program& program_;
-    Buffer<double> S_, A_, products_, A_products_;
-    Buffer<Block> dS_, dA_, dproducts_;
+    Buffer<Columns> dS_, dA_, products_;
 
     /// d(left x right), as multiply() arranges the products.
-    static void multiply_changes(const Coupling& c, const double* S, const Block* dS, Block* p) {
+    static void multiply_changes(const Coupling& c, const double* S, const Columns* dS,
+                                 Columns* p) {
         const double *left = S + c.left, *right = S + c.right;
-        const Block *dl = dS + c.left, *dr = dS + c.right;
-        const auto change = [&](int a, int b) {
-            Block x = right[b] * dl[a];
-            x.add(left[a], dr[b]);
-            return x;
-        };
+        const Columns *dl = dS + c.left, *dr = dS + c.right;
         for_products(
-            c.n_left, c.n_right, [&](int a, int b) { p[a * c.n_right + b] = change(a, b); },
+            c.n_left, c.n_right,
             [&](int a, int b) {
-                Block *first = p + a * c.n_right + b, *second = first + c.n_right;
-                const Block rr = change(a, b), ii = change(a + 1, b + 1);
-                first[0] = rr - ii, second[1] = rr + ii;
-                const Block ri = change(a, b + 1), ir = change(a + 1, b);
-                first[1] = ri + ir, second[0] = ir - ri;
+                for (int i = 0; i < vecs; ++i)
+                    p[a * c.n_right + b].v[i] = right[b] * dl[a].v[i] + left[a] * dr[b].v[i];
+            },
+            [&](int a, int b) {
+                Columns *first = p + a * c.n_right + b, *second = first + c.n_right;
+                const double l_re = left[a], l_im = left[a + 1];
+                const double r_re = right[b], r_im = right[b + 1];
+                for (int i = 0; i < vecs; ++i) {
+                    const vec dl_re = dl[a].v[i], dl_im = dl[a + 1].v[i];
+                    const vec dr_re = dr[b].v[i], dr_im = dr[b + 1].v[i];
+                    const vec rr = r_re * dl_re + l_re * dr_re, ii = r_im * dl_im + l_im * dr_im;
+                    const vec ri = r_im * dl_re + l_re * dr_im, ir = r_re * dl_im + l_im * dr_re;
+                    first[0].v[i] = rr - ii, first[1].v[i] = ri + ir;
+                    second[0].v[i] = ir - ri, second[1].v[i] = rr + ii;
+                }
+            });
+    }
+
+    /// Changes of what pull_left() and pull_right() add, for derivatives A_p + dA_p of products.
+    void pull_changes(const Coupling& c, const Columns* dA_p, const double* A_p) {
+        const double *left = values_.S() + c.left, *right = values_.S() + c.right;
+        const Columns *dl = dS_.data() + c.left, *dr = dS_.data() + c.right;
+        Columns *to_left = dA_.data() + c.left, *to_right = dA_.data() + c.right;
+        for_products(
+            c.n_left, c.n_right,
+            [&](int a, int b) {
+                const Columns& here = dA_p[a * c.n_right + b];
+                const double A = A_p[a * c.n_right + b];
+                for (int i = 0; i < vecs; ++i) {
+                    to_left[a].v[i] += right[b] * here.v[i] + A * dr[b].v[i];
+                    to_right[b].v[i] += left[a] * here.v[i] + A * dl[a].v[i];
+                }
+            },
+            [&](int a, int b) {
+                const Columns *first = dA_p + a * c.n_right + b, *second = first + c.n_right;
+                const double *A = A_p + a * c.n_right + b, *A_second = A + c.n_right;
+                const double rr = A[0] + A_second[1], ri = A[1] - A_second[0];
+                const double ir = A[1] + A_second[0], ii = A_second[1] - A[0];
+                const double l_re = left[a], l_im = left[a + 1];
+                const double r_re = right[b], r_im = right[b + 1];
+                for (int i = 0; i < vecs; ++i) {
+                    const vec d_rr = first[0].v[i] + second[1].v[i];
+                    const vec d_ri = first[1].v[i] - second[0].v[i];
+                    const vec d_ir = first[1].v[i] + second[0].v[i];
+                    const vec d_ii = second[1].v[i] - first[0].v[i];
+                    const vec dl_re = dl[a].v[i], dl_im = dl[a + 1].v[i];
+                    const vec dr_re = dr[b].v[i], dr_im = dr[b + 1].v[i];
+                    to_left[a].v[i] += r_re * d_rr + r_im * d_ri + rr * dr_re + ri * dr_im;
+                    to_left[a + 1].v[i] += r_re * d_ir + r_im * d_ii + ir * dr_re + ii * dr_im;
+                    to_right[b].v[i] += l_re * d_rr + l_im * d_ir + rr * dl_re + ir * dl_im;
+                    to_right[b + 1].v[i] += l_re * d_ri + l_im * d_ii + ri * dl_re + ii * dl_im;
+                }
             });
     }
 
     /// As last_layer(), which is linear, for blocks: fewer components at a time.
     void last_layer_changes() {
-        Block* dA = dA_.data();
-        for (int i = program_.moment_count; i < program_.pair_begin; ++i) dA[i] = Block{};
+        Columns* dA = dA_.data();
+        for (int i = program_.moment_count; i < program_.pair_begin; ++i) dA[i] = Columns{};
         for (const Segment& segment : program_.segments) {
             int offset = 0;
             for (int left = segment.length; left > 0;) {
@@ -195,9 +248,9 @@ class Tangents {
     void components(const Segment& segment, int offset) {
         const int* partners = program_.partner_slots.data();
         const double* coeffs = model_.partner_coeffs.doubles.data();
-        Block total[n] = {};
+        Columns total[n] = {};
         for (int p = segment.begin; p < segment.end; ++p) {
-            const Block* other = dS_.data() + partners[p] + offset;
+            const Columns* other = dS_.data() + partners[p] + offset;
             for (int i = 0; i < n; ++i) total[i].add(coeffs[p], other[i]);
         }
         for (int i = 0; i < n; ++i) dA_.data()[segment.slot + offset + i] = total[i];
