@@ -27,6 +27,12 @@ inline void store(double* x, const vec& value) {
     *reinterpret_cast<vec*>(x) = value;
 }
 
+inline double sum(const vec& x) {
+    double total = 0;
+    for (int l = 0; l < lanes; ++l) total += x[l];
+    return total;
+}
+
 class Environment {
   public:
     explicit Environment(const Model& model)
@@ -209,17 +215,20 @@ class Environment {
     template <bool force, bool strain>
     static void add_vector(const vec (&t)[3], const Pair& j, double* own, double* strains,
                            size_t stride) {
-        const auto add = [](double* to, const vec& x) { store(to, load(to) + x); };
+        const auto add = [](double* to, double x, const vec& a) { store(to, load(to) + x * a); };
+        const auto add_two = [](double* to, double x, const vec& a, double y, const vec& b) {
+            store(to, (load(to) + x * a) + y * b);
+        };
         if constexpr (force)
-            for (int d = 0; d < 3; ++d) add(own + d * stride, t[d]);
+            for (int d = 0; d < 3; ++d) store(own + d * stride, load(own + d * stride) + t[d]);
         if constexpr (strain) {
-            const double x = j.u[0] * j.r, y = j.u[1] * j.r, z = j.u[2] * j.r;
-            add(strains, x * t[0]);
-            add(strains + stride, y * t[1]);
-            add(strains + 2 * stride, z * t[2]);
-            add(strains + 3 * stride, 0.5 * (y * t[2] + z * t[1]));
-            add(strains + 4 * stride, 0.5 * (x * t[2] + z * t[0]));
-            add(strains + 5 * stride, 0.5 * (x * t[1] + y * t[0]));
+            const double x = 0.5 * j.r * j.u[0], y = 0.5 * j.r * j.u[1], z = 0.5 * j.r * j.u[2];
+            add(strains, 2 * x, t[0]);
+            add(strains + stride, 2 * y, t[1]);
+            add(strains + 2 * stride, 2 * z, t[2]);
+            add_two(strains + 3 * stride, y, t[2], z, t[1]);
+            add_two(strains + 4 * stride, x, t[2], z, t[0]);
+            add_two(strains + 5 * stride, x, t[1], y, t[0]);
         }
     }
 
@@ -257,12 +266,6 @@ class Environment {
                 add_vector<force, strain>(t, j, own + to, strains + to, stride_);
             }
         }
-    }
-
-    static double sum(const vec& x) {
-        double total = 0;
-        for (int l = 0; l < lanes; ++l) total += x[l];
-        return total;
     }
 };
 

@@ -9,10 +9,9 @@
 
 namespace mentor::MENTOR_ARCH {
 
-/// `vecs` registers of columns that are swept together.
-template <int vecs>
+/// As many columns as are swept together.
 struct Block {
-    static constexpr int size = vecs * lanes;
+    static constexpr int vecs = 2, size = vecs * lanes;
     vec v[vecs];
 
     double& operator[](int i) { return reinterpret_cast<double*>(v)[i]; }
@@ -76,11 +75,8 @@ class AtomValues {
     Buffer<double> S_, A_, products_, A_products_;
 };
 
-template <int vecs>
 class Tangents {
   public:
-    using Columns = Block<vecs>;
-
     explicit Tangents(const AtomValues& values)
         : values_(values), model_(values.model), program_(values.program) {
         dS_.reserve(program_.slot_count);
@@ -89,20 +85,20 @@ class Tangents {
     }
 
     /// Changes of the moments, to be set before forwards().
-    Columns* moments() { return dS_.data(); }
+    Block* moments() { return dS_.data(); }
 
     /// dS of all slots.
     void forwards() {
         const double* S = values_.S();
-        Columns* dS = dS_.data();
+        Block* dS = dS_.data();
         apply<double>(program_.tensors, dS, dS);
         for (const Coupling& c : program_.couplings) {
-            Columns* p = c.is_product() ? dS + c.target : products_.data();
+            Block* p = c.is_product() ? dS + c.target : products_.data();
             multiply_changes(c, S, dS, p);
             if (!c.is_product()) apply<double>(program_.combine, c.begin, c.end, p, dS);
         }
         for (const Target& t : program_.targets) {
-            Columns total{};
+            Block total{};
             for (int p = t.begin; p < t.end; ++p) {
                 const Product& x = program_.products[p];
                 total.add(x.factor * S[x.right], dS[x.left]);
@@ -113,17 +109,17 @@ class Tangents {
     }
 
     /// dI_b, after forwards().
-    Columns invariant_change(int b) const {
+    Block invariant_change(int b) const {
         const Invariant& each = program_.invariants[b];
-        const Columns* dS = dS_.data() + each.left;
+        const Block* dS = dS_.data() + each.left;
         if (each.right < 0) return dS[0];
         const double *left = values_.S() + each.left, *right = values_.S() + each.right;
-        Columns total{};
+        Block total{};
         if (each.left == each.right) {
             for (int i = 0; i < each.length; ++i) total.add(2 * right[i], dS[i]);
             return total;
         }
-        const Columns* dS_right = dS_.data() + each.right;
+        const Block* dS_right = dS_.data() + each.right;
         for (int i = 0; i < each.length; ++i) {
             total.add(right[i], dS[i]);
             total.add(left[i], dS_right[i]);
@@ -132,10 +128,10 @@ class Tangents {
     }
 
     /// dA of the moments, after forwards().
-    const Columns* backwards() {
+    const Block* backwards() {
         const double *S = values_.S(), *A = values_.A(), *A_products = values_.A_products();
-        const Columns* dS = dS_.data();
-        Columns* dA = dA_.data();
+        const Block* dS = dS_.data();
+        Block* dA = dA_.data();
         last_layer_changes();
         for (auto t = program_.targets.rbegin(); t != program_.targets.rend(); ++t)
             for (int p = t->begin; p < t->end; ++p) {
@@ -146,7 +142,7 @@ class Tangents {
                 dA[x.right].add(x.factor * A[t->target], dS[x.left]);
             }
         for (const Coupling& c : program_.couplings) {
-            const Columns* dA_products = dA + c.target;
+            const Block* dA_products = dA + c.target;
             if (!c.is_product()) {
                 const int end = c.back_begin + c.products();
                 apply<double>(program_.spread, c.back_begin, end, dA, products_.data());
@@ -163,24 +159,23 @@ class Tangents {
     const AtomValues& values_;
     const Model& model_;
     const Program& program_;
-    Buffer<Columns> dS_, dA_, products_;
+    Buffer<Block> dS_, dA_, products_;
 
     /// d(left x right), as multiply() arranges the products.
-    static void multiply_changes(const Coupling& c, const double* S, const Columns* dS,
-                                 Columns* p) {
+    static void multiply_changes(const Coupling& c, const double* S, const Block* dS, Block* p) {
         const double *left = S + c.left, *right = S + c.right;
-        const Columns *dl = dS + c.left, *dr = dS + c.right;
+        const Block *dl = dS + c.left, *dr = dS + c.right;
         for_products(
             c.n_left, c.n_right,
             [&](int a, int b) {
-                for (int i = 0; i < vecs; ++i)
+                for (int i = 0; i < Block::vecs; ++i)
                     p[a * c.n_right + b].v[i] = right[b] * dl[a].v[i] + left[a] * dr[b].v[i];
             },
             [&](int a, int b) {
-                Columns *first = p + a * c.n_right + b, *second = first + c.n_right;
+                Block *first = p + a * c.n_right + b, *second = first + c.n_right;
                 const double l_re = left[a], l_im = left[a + 1];
                 const double r_re = right[b], r_im = right[b + 1];
-                for (int i = 0; i < vecs; ++i) {
+                for (int i = 0; i < Block::vecs; ++i) {
                     const vec dl_re = dl[a].v[i], dl_im = dl[a + 1].v[i];
                     const vec dr_re = dr[b].v[i], dr_im = dr[b + 1].v[i];
                     const vec rr = r_re * dl_re + l_re * dr_re, ii = r_im * dl_im + l_im * dr_im;
@@ -192,28 +187,28 @@ class Tangents {
     }
 
     /// Changes of what pull_left() and pull_right() add, for derivatives A_p + dA_p of products.
-    void pull_changes(const Coupling& c, const Columns* dA_p, const double* A_p) {
+    void pull_changes(const Coupling& c, const Block* dA_p, const double* A_p) {
         const double *left = values_.S() + c.left, *right = values_.S() + c.right;
-        const Columns *dl = dS_.data() + c.left, *dr = dS_.data() + c.right;
-        Columns *to_left = dA_.data() + c.left, *to_right = dA_.data() + c.right;
+        const Block *dl = dS_.data() + c.left, *dr = dS_.data() + c.right;
+        Block *to_left = dA_.data() + c.left, *to_right = dA_.data() + c.right;
         for_products(
             c.n_left, c.n_right,
             [&](int a, int b) {
-                const Columns& here = dA_p[a * c.n_right + b];
+                const Block& here = dA_p[a * c.n_right + b];
                 const double A = A_p[a * c.n_right + b];
-                for (int i = 0; i < vecs; ++i) {
+                for (int i = 0; i < Block::vecs; ++i) {
                     to_left[a].v[i] += right[b] * here.v[i] + A * dr[b].v[i];
                     to_right[b].v[i] += left[a] * here.v[i] + A * dl[a].v[i];
                 }
             },
             [&](int a, int b) {
-                const Columns *first = dA_p + a * c.n_right + b, *second = first + c.n_right;
+                const Block *first = dA_p + a * c.n_right + b, *second = first + c.n_right;
                 const double *A = A_p + a * c.n_right + b, *A_second = A + c.n_right;
                 const double rr = A[0] + A_second[1], ri = A[1] - A_second[0];
                 const double ir = A[1] + A_second[0], ii = A_second[1] - A[0];
                 const double l_re = left[a], l_im = left[a + 1];
                 const double r_re = right[b], r_im = right[b + 1];
-                for (int i = 0; i < vecs; ++i) {
+                for (int i = 0; i < Block::vecs; ++i) {
                     const vec d_rr = first[0].v[i] + second[1].v[i];
                     const vec d_ri = first[1].v[i] - second[0].v[i];
                     const vec d_ir = first[1].v[i] + second[0].v[i];
@@ -230,17 +225,16 @@ class Tangents {
 
     /// As last_layer(), which is linear, for blocks: fewer components at a time.
     void last_layer_changes() {
-        Columns* dA = dA_.data();
-        for (int i = program_.moment_count; i < program_.pair_begin; ++i) dA[i] = Columns{};
+        Block* dA = dA_.data();
+        for (int i = program_.moment_count; i < program_.pair_begin; ++i) dA[i] = Block{};
         for (const Segment& segment : program_.segments) {
-            int offset = 0;
-            for (int left = segment.length; left > 0;) {
-                const int count = left == 4 ? 2 : std::min(left, 3);
-                if (count == 1) components<1>(segment, offset);
-                if (count == 2) components<2>(segment, offset);
-                if (count == 3) components<3>(segment, offset);
-                offset += count, left -= count;
-            }
+            int offset = 0, left = segment.length;
+            for (; left > 5; left -= 4, offset += 4) components<4>(segment, offset);
+            if (left == 1) components<1>(segment, offset);
+            if (left == 2) components<2>(segment, offset);
+            if (left == 3) components<3>(segment, offset);
+            if (left == 4) components<4>(segment, offset);
+            if (left == 5) components<5>(segment, offset);
         }
     }
 
@@ -248,9 +242,10 @@ class Tangents {
     void components(const Segment& segment, int offset) {
         const int* partners = program_.partner_slots.data();
         const double* coeffs = model_.partner_coeffs.doubles.data();
-        Columns total[n] = {};
+        Block total[n];
+        for (Block& each : total) each = Block{};
         for (int p = segment.begin; p < segment.end; ++p) {
-            const Columns* other = dS_.data() + partners[p] + offset;
+            const Block* other = dS_.data() + partners[p] + offset;
             for (int i = 0; i < n; ++i) total[i].add(coeffs[p], other[i]);
         }
         for (int i = 0; i < n; ++i) dA_.data()[segment.slot + offset + i] = total[i];
