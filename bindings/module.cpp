@@ -221,6 +221,9 @@ nb::dict read_potential_file(const std::string& path) {
     fields["alpha_index_basic"] = rows(data.alpha_index_basic);
     fields["alpha_index_times"] = rows(data.alpha_index_times);
     fields["alpha_moment_mapping"] = to_numpy(std::move(data.alpha_moment_mapping), {scalars});
+    fields["core_radii"] = data.core_radii.empty()
+                               ? nb::object(nb::none())
+                               : nb::cast(to_numpy(std::move(data.core_radii), {C, C}));
     fields["elements"] = nb::cast(file.elements);
     fields["per_structure"] = file.per_structure;
     fields["inverse"] = file.has_active_set ? nb::cast(to_numpy(std::move(file.inverse), {m, m}))
@@ -257,28 +260,32 @@ NB_MODULE(_core, module) {
                const Doubles& radial_coeffs, const Doubles& species_coeffs,
                const Doubles& moment_coeffs, int alpha_moments_count, const Rows& alpha_index_basic,
                const Rows& alpha_index_times, const Array<const int32_t, nb::ndim<1>>& mapping,
+               const Array<const int32_t, nb::ndim<1>>& atomic_numbers, const Doubles& core_radii,
                const std::string& variant, bool mixed, bool planned) {
-                mentor::PotentialData data{radial_basis(radial_basis_type),
-                                           scaling,
-                                           min_dist,
-                                           max_dist,
-                                           species_count,
-                                           radial_funcs_count,
-                                           radial_basis_size,
-                                           alpha_moments_count,
-                                           to_vector(radial_coeffs),
-                                           to_vector(species_coeffs),
-                                           to_vector(moment_coeffs),
-                                           to_rows(alpha_index_basic),
-                                           to_rows(alpha_index_times),
-                                           {mapping.data(), mapping.data() + mapping.size()}};
+                mentor::PotentialData data{
+                    radial_basis(radial_basis_type),
+                    scaling,
+                    min_dist,
+                    max_dist,
+                    species_count,
+                    radial_funcs_count,
+                    radial_basis_size,
+                    alpha_moments_count,
+                    to_vector(radial_coeffs),
+                    to_vector(species_coeffs),
+                    to_vector(moment_coeffs),
+                    to_rows(alpha_index_basic),
+                    to_rows(alpha_index_times),
+                    {mapping.data(), mapping.data() + mapping.size()},
+                    {atomic_numbers.data(), atomic_numbers.data() + atomic_numbers.size()},
+                    to_vector(core_radii)};
                 new (self) Kernel(std::move(data), variant, mixed, planned);
             },
             "radial_basis_type"_a, "scaling"_a, "min_dist"_a, "max_dist"_a, "species_count"_a,
             "radial_funcs_count"_a, "radial_basis_size"_a, "radial_coeffs"_a, "species_coeffs"_a,
             "moment_coeffs"_a, "alpha_moments_count"_a, "alpha_index_basic"_a,
-            "alpha_index_times"_a, "alpha_moment_mapping"_a, "variant"_a = "", "mixed"_a = false,
-            "planned"_a = true)
+            "alpha_index_times"_a, "alpha_moment_mapping"_a, "atomic_numbers"_a, "core_radii"_a,
+            "variant"_a = "", "mixed"_a = false, "planned"_a = true)
         .def("evaluate", &Kernel::evaluate, "neighbourhoods"_a,
              "site_energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "site_virials"_a.noconvert() = nb::none(),

@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 
 STEP = 1e-30
 
@@ -47,6 +48,21 @@ def pairs(atoms: Atoms, cutoff: float, elements: tuple[str, ...]) -> Pairs:
     return Pairs(types, np.array(i, int), np.array(j, int), np.array(d).reshape(-1, 3))
 
 
+def core_radii(potential, env: Pairs) -> np.ndarray:
+    """Radius of the core of each pair, shape (P,), 0 where the potential has none."""
+    if potential.core_radii is None:
+        return np.zeros(len(env.i))
+    return potential.core_radii[env.types[env.i], env.types[env.j]]
+
+
+def held_distance(r: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Where the radial functions are taken: R − ∫_r^R h(x) dx, h from 0 at 0.85 R to 1 at R."""
+    x = (r / np.where(radius > 0, radius, 1) - 0.85) / 0.15
+    x = np.where(x.real < 0, 0, x)
+    held = radius - 0.15 * radius * ((1 - x**3) - (1 - x**4) / 2)
+    return np.where(r.real < radius, held, r)
+
+
 def radial_basis(potential, r: np.ndarray) -> np.ndarray:
     """Q_k(r), shape (R, P)."""
     low, high = potential.min_dist, potential.max_dist
@@ -67,8 +83,9 @@ def moments(potential, env: Pairs) -> np.ndarray:
     d = env.displacements
     r = np.sqrt((d * d).sum(axis=1))
     unit = (d / r[:, None]).T
+    held = held_distance(r, core_radii(potential, env))
     c = potential.radial_coeffs[env.types[env.i], env.types[env.j]]  # (P, K, R)
-    f = potential.scaling * np.einsum("pmk,kp->mp", c, radial_basis(potential, r))
+    f = potential.scaling * np.einsum("pmk,kp->mp", c, radial_basis(potential, held))
     M = np.zeros((potential.alpha_moments_count, len(env.types)), np.result_type(f, float))
     for row, (mu, a, b, e) in enumerate(potential.alpha_index_basic):
         np.add.at(M[row], env.i, f[mu] * unit[0] ** a * unit[1] ** b * unit[2] ** e)
@@ -93,10 +110,26 @@ def repulsion(potential, env: Pairs) -> np.ndarray:
     return total
 
 
+def core(potential, env: Pairs) -> np.ndarray:
+    """What ``RBChebyshev_zbl`` adds to V_i, eV, shape (N,): half of the energy of each pair."""
+    d, radius = env.displacements, core_radii(potential, env)
+    r = np.sqrt((d * d).sum(axis=1))
+    Z = np.array([atomic_numbers[symbol] for symbol in potential.elements], float)[env.types]
+    length = 0.46850 / (Z[env.i] ** 0.23 + Z[env.j] ** 0.23)
+    terms = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.20162))
+    screening = sum(factor * np.exp(-decay * r / length) for factor, decay in terms)
+    x = (r / np.where(radius > 0, radius, 1) - 0.7) / 0.3
+    x = np.where(x.real < 0, 0, x)
+    switch = np.where(r.real < radius, 1 - 10 * x**3 + 15 * x**4 - 6 * x**5, 0)
+    total = np.zeros(len(env.types), r.dtype)
+    np.add.at(total, env.i, 14.399645 * Z[env.i] * Z[env.j] / r * screening * switch / 2)
+    return total
+
+
 def site_energies(potential, env: Pairs) -> np.ndarray:
     """V_i = ξ⁰[z_i] + Σ_α ξ_α B_α(n_i), eV, shape (N,)."""
     linear = potential.species_coeffs[env.types] + basis(potential, env) @ potential.moment_coeffs
-    return linear + repulsion(potential, env)
+    return linear + repulsion(potential, env) + core(potential, env)
 
 
 def energy(potential, atoms: Atoms) -> float:

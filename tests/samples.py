@@ -14,7 +14,11 @@ from mentor.active_set import ActiveSet
 from mentor.neighbourhoods import neighbourhoods
 
 ELEMENTS = ("Ag", "Pd", "Cu", "Au")
-RADIAL_BASES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev")
+RADIAL_BASES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev", "RBChebyshev_zbl")
+
+
+CORE_RADII = np.round(2.4 + 0.1 * np.add.outer(range(4), range(4)), 1)
+"""Å; about as long as the shortest distances of the structures, so that some are within."""
 
 
 def potential(
@@ -28,10 +32,11 @@ def potential(
         cutoff=cutoff,
         min_dist=1.8,
         radial_basis_size=5,
+        core_radii=CORE_RADII[:species, :species],
         seed=seed,
     )
     return replace(
-        blank,
+        blank if changes.get("radial_basis_type") == "RBChebyshev_zbl" else blank.without_core(),
         **{"scaling": 0.3} | changes,
         radial_coeffs=rng.normal(size=blank.radial_coeffs.shape) / 5,
         species_coeffs=rng.normal(size=species),
@@ -102,7 +107,9 @@ def copper() -> mentor.Potential:
 
     The face-centred cubic crystal is stable, with a lattice constant near 3.6 Å.
     """
-    blank = mentor.init(level=4, elements=("Cu",), cutoff=5.0, min_dist=1.6, radial_basis_size=10)
+    blank = mentor.init(
+        level=4, elements=("Cu",), cutoff=5.0, min_dist=1.6, radial_basis_size=10, core=False
+    )
     r = np.linspace(blank.min_dist, blank.max_dist, 200)
     decay = np.exp(-1.4 * (r - 2.75))
     morse = 0.4 * (decay**2 - 2 * decay) * (1 - (r / blank.max_dist) ** 6) ** 2
@@ -146,3 +153,17 @@ def _with_rows(potential: mentor.Potential, A: np.ndarray, mode: str) -> mentor.
             mode=mode, matrix=A, inverse=np.linalg.inv(A), cfg_index=unset, eqn_index=unset
         ),
     )
+
+
+CORE_DAMAGE = [
+    ("core_radii = ", "core = ", "core = ", "unknown field 'core = "),
+    ("core_radii = {", "core_radii = {1.0, ", "core_radii", "has 5 entries, but species_count = 2"),
+    ("core_radii = {2.4", "core_radii = {-2.4", "core_radii", "must be symmetric and lie between"),
+    ("core_radii = {2.4", "core_radii = {nan", "core_radii", "not finite"),
+    (", 2.5, 2.5,", ", 2.5, 2.6,", "core_radii", "must be symmetric and lie between"),
+    (", 2.5, 2.5,", ", 7.5, 7.5,", "core_radii", "must be symmetric and lie between"),
+    ("elements=Ag,Pd", "", "radial_basis_type", "needs the element of each species"),
+    ("elements=Ag,Pd", "elements=Ag", "radial_basis_type", "needs the element of each species"),
+    ("RBChebyshev_zbl", "RBChebyshev", "core_radii", "needs radial_basis_type = RBChebyshev_zbl"),
+]
+"""Text to replace, its replacement, the line that is named, and the message."""

@@ -48,7 +48,9 @@ def metal(level: int, species: int = 1) -> mentor.Potential:
     The scalar M₀₀ with f₀ is a Morse potential (its well 0.33 eV deep at 3.0 Å); the others are
     random and contribute a tenth of the forces.
     """
-    blank = mentor.init(level=level, elements=ELEMENTS[:species], cutoff=CUTOFF, min_dist=2.0)
+    blank = mentor.init(
+        level=level, elements=ELEMENTS[:species], cutoff=CUTOFF, min_dist=2.0, core=False
+    )
     rng = np.random.default_rng(level)
     r = np.linspace(blank.min_dist, CUTOFF, 200)
     decay = np.exp(-1.4 * (r - 3.0))

@@ -62,6 +62,7 @@ class Batch {
   public:
     int64_t atom[lanes];
     int atoms = 0, species = 0, size = 0;
+    double closest = 0;  // distance of all, Å
 
     void gather(const Model& model, const Neighbourhoods& nb, const int64_t* atoms_of_batch,
                 int count) {
@@ -81,13 +82,17 @@ class Batch {
         size = *std::max_element(counts_, counts_ + lanes);
         size += size % 2;
         pad(model, nb);
+        vec shortest = broadcast(static_cast<real>(model.data.max_dist));
         for (int n = 0; n < size; ++n) {
             Neighbour& j = neighbours_.data()[n];
             const vec square = j.x * j.x + j.y * j.y + j.z * j.z;
             for (int l = 0; l < lanes; ++l) j.r[l] = std::sqrt(square[l]);
+            shortest = j.r < shortest ? j.r : shortest;
             j.inverse_r = broadcast(1) / j.r;
             j.x *= j.inverse_r, j.y *= j.inverse_r, j.z *= j.inverse_r;
         }
+        closest = shortest[0];
+        for (int l = 1; l < lanes; ++l) closest = std::min<double>(closest, shortest[l]);
     }
 
     const Neighbour& neighbour(int n) const { return neighbours_.data()[n]; }

@@ -18,9 +18,15 @@ constexpr const char* chemical_symbols[] = {
 
 constexpr int chemical_symbols_count = sizeof(chemical_symbols) / sizeof(*chemical_symbols);
 
+/// Where there is no such symbol, chemical_symbols_count.
+inline int atomic_number(const std::string& name) {
+    return static_cast<int>(
+        std::find(std::begin(chemical_symbols), std::end(chemical_symbols), name) -
+        std::begin(chemical_symbols));
+}
+
 inline bool is_chemical_symbol(const std::string& name) {
-    return std::find(std::begin(chemical_symbols), std::end(chemical_symbols), name) !=
-           std::end(chemical_symbols);
+    return atomic_number(name) < chemical_symbols_count;
 }
 
 }  // namespace mentor

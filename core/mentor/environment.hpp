@@ -147,13 +147,22 @@ class Environment {
         }
     }
 
-    RadialArgument<double> radial_argument(const Pair& j) const { return {model_.data, j.r, 1.0}; }
+    /// Within the core of the pair, at the distance to which the core holds it.
+    RadialArgument<double> radial_argument(int type, const Pair& j) const {
+        const ShortRangeCore* core =
+            model_.cores.empty() ? nullptr : &model_.cores[type * C_ + j.type];
+        if (!core || !(j.r < core->radius)) return {model_.data, j.r, 1.0};
+        const auto distance = core->distance(j.r);
+        RadialArgument<double> x(model_.data, distance.value, 1.0);
+        x.dt_dr *= distance.slope, x.ds_dr *= distance.slope;
+        return x;
+    }
 
     /// scaling Q_k and f_mu with their derivatives by r.
     void radial(int type, int n) {
         const Pair& j = pairs_.data()[n];
         const double* c = model_.coeffs.doubles.data() + (type * C_ + j.type) * K_ * R_;
-        const RadialArgument<double> x = radial_argument(j);
+        const RadialArgument<double> x = radial_argument(type, j);
         const double scaling = model_.data.scaling;
         double *Q = Q_.data() + n * radials_, *dQ = dQ_.data() + n * radials_;
         chebyshev(x.t, R_, [&](int k, double T, double dT) {

@@ -93,7 +93,7 @@ class Evaluator {
         vec* R = R_.reserve(program.slot_count);
         last_layer<real>(model, S, R);
         if (out.site_energies) {
-            wide energy = widen(radial_.repulsion) + model.data.species_coeffs[batch_.species];
+            wide energy = radial_.repulsion + model.data.species_coeffs[batch_.species];
             for (const Segment& segment : program.segments) {
                 vec sum = vec{};
                 for (int i = segment.slot; i < segment.slot + segment.length; ++i)

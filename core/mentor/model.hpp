@@ -11,13 +11,15 @@
 #include <vector>
 
 #include "plan.hpp"
+#include "short_range.hpp"
 
 namespace mentor {
 
 enum class RadialBasis {
     RBChebyshev,         // T_k(t) (r - max_dist)^2
     RBChebyshev_repuls,  // the same, frozen below min_dist, plus a repulsive exponential there
-    BChebyshev           // T_k(t)
+    BChebyshev,          // T_k(t)
+    RBChebyshev_zbl      // RBChebyshev with a short-range core (short_range.hpp)
 };
 
 /// The numbers of an .mtp file (Å, eV), as they stand there.
@@ -30,6 +32,8 @@ struct PotentialData {
     std::vector<std::array<int, 4>> alpha_index_basic;  // {mu, a, b, c}
     std::vector<std::array<int, 4>> alpha_index_times;  // {i, j, m, k}
     std::vector<int> alpha_moment_mapping;              // [alpha]
+    std::vector<int> atomic_numbers;                    // [z], of RBChebyshev_zbl
+    std::vector<double> core_radii;                     // [z_i][z_j], of RBChebyshev_zbl
 };
 
 /// Whether a model runs the plan of its basis or, as an independent check, the schedule itself.
@@ -40,10 +44,12 @@ struct Model {
     std::shared_ptr<const Program> program;
     std::vector<int> degree, reduced_begin;  // of the moments, per mu (schedule.hpp)
     int highest_degree = 0;
-    Numbers coeffs;            // scaling * radial_coeffs, [z_i][z_j][mu][k]
-    Numbers slopes;            // df/dt as a sum of T_k, [z_i][z_j][mu][k]
-    std::vector<double> zeta;  // of the invariants
-    Numbers partner_coeffs;    // zeta * count of the partners in the program
+    Numbers coeffs;                     // scaling * radial_coeffs, [z_i][z_j][mu][k]
+    Numbers slopes;                     // df/dt as a sum of T_k, [z_i][z_j][mu][k]
+    std::vector<double> zeta;           // of the invariants
+    Numbers partner_coeffs;             // zeta * count of the partners in the program
+    std::vector<ShortRangeCore> cores;  // [z_i][z_j], empty for all but RBChebyshev_zbl
+    std::vector<double> core_reach;     // largest radius of the cores of each species, Å
 
     int species() const { return data.species_count; }
     int radial_funcs() const { return data.radial_funcs_count; }
@@ -74,6 +80,13 @@ struct Model {
         std::vector<double> partners;
         for (const Partner& p : program->partners) partners.push_back(zeta[p.invariant] * p.count);
         partner_coeffs = Numbers(std::move(partners));
+        core_reach.assign(species(), 0.0);
+        for (size_t pair = 0; pair < data.core_radii.size(); ++pair) {
+            const size_t i = pair / species(), j = pair % species();
+            cores.emplace_back(data.core_radii[pair], data.atomic_numbers[i],
+                               data.atomic_numbers[j]);
+            core_reach[i] = std::max(core_reach[i], data.core_radii[pair]);
+        }
     }
 
   private:
@@ -92,6 +105,24 @@ struct Model {
         require(data.species_coeffs.size() == C, "species_coeffs have the wrong size");
         require(data.moment_coeffs.size() == data.alpha_moment_mapping.size(),
                 "moment_coeffs and alpha_moment_mapping differ in size");
+        check_core();
+    }
+
+    void check_core() const {
+        const size_t C = data.species_count;
+        if (data.radial_basis_type != RadialBasis::RBChebyshev_zbl) {
+            require(data.core_radii.empty(), "core_radii belong to RBChebyshev_zbl only");
+            return;
+        }
+        require(data.core_radii.size() == C * C, "core_radii have the wrong size");
+        require(data.atomic_numbers.size() == C, "the core needs the element of each species");
+        for (size_t i = 0; i < C; ++i)
+            for (size_t j = 0; j < C; ++j) {
+                const double radius = data.core_radii[i * C + j];
+                require(radius >= 0 && radius <= data.max_dist,
+                        "core_radii must lie between 0 and max_dist");
+                require(radius == data.core_radii[j * C + i], "core_radii must be symmetric");
+            }
     }
 
     /// sum_k c_k T_k'(t) = sum_k d_k T_k(t), with d_{k-1} = d_{k+1} + 2 k c_k and d_0 halved.

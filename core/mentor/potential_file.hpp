@@ -26,7 +26,8 @@ struct PotentialFile {
 constexpr std::pair<RadialBasis, const char*> radial_basis_names[] = {
     {RadialBasis::RBChebyshev, "RBChebyshev"},
     {RadialBasis::RBChebyshev_repuls, "RBChebyshev_repuls"},
-    {RadialBasis::BChebyshev, "BChebyshev"}};
+    {RadialBasis::BChebyshev, "BChebyshev"},
+    {RadialBasis::RBChebyshev_zbl, "RBChebyshev_zbl"}};
 
 /// The radial basis of that name goes to `basis`; false where there is none.
 inline bool radial_basis_named(std::string_view name, RadialBasis& basis) {
@@ -52,6 +53,7 @@ class PotentialReader {
         check();
         assemble_radial_coeffs();
         name_elements();
+        check_core();
         if (mark_ != std::string_view::npos) active_set();
         return std::move(result_);
     }
@@ -107,7 +109,7 @@ class PotentialReader {
             "scaling",           "min_dist",      "max_dist",          "version",
             "potential_name",    "potential_tag", "radial_basis_type", "alpha_index_basic",
             "alpha_index_times", "radial_coeffs", "species_coeffs",    "alpha_moment_mapping",
-            "moment_coeffs",
+            "moment_coeffs",     "core_radii",
         };
         return count_of_.count(key) || others.count(key);
     }
@@ -116,6 +118,8 @@ class PotentialReader {
         PotentialData& data = result_.data;
         if (key == "radial_coeffs")
             radial_coeffs();
+        else if (key == "core_radii")
+            data.core_radii = file_.list<double>(key);
         else if (key == "alpha_index_basic")
             data.alpha_index_basic = file_.rows(key);
         else if (key == "alpha_index_times")
@@ -138,7 +142,7 @@ class PotentialReader {
             if (!radial_basis_named(word, data.radial_basis_type))
                 file_.fail(key + " " + shown(word) +
                            " is not supported; mentor knows RBChebyshev, RBChebyshev_repuls, "
-                           "BChebyshev");
+                           "BChebyshev, RBChebyshev_zbl");
         } else if (key == "scaling") {
             data.scaling *= real(key, word);
         } else if (key == "min_dist") {
@@ -308,6 +312,35 @@ class PotentialReader {
         if (!valid || static_cast<int64_t>(elements.size()) > species)
             fail_at("potential_tag", "potential_tag must name at most " + std::to_string(species) +
                                          " different chemical symbols, not " + shown(names));
+    }
+
+    /// The core of RBChebyshev_zbl: a radius for each pair of species, and their elements.
+    void check_core() {
+        PotentialData& data = result_.data;
+        const int C = data.species_count;
+        if (data.radial_basis_type != RadialBasis::RBChebyshev_zbl) {
+            if (given("core_radii"))
+                fail_at("core_radii", "core_radii needs radial_basis_type = RBChebyshev_zbl");
+            return;
+        }
+        require_given("core_radii");
+        if (data.core_radii.size() != static_cast<size_t>(C) * C)
+            fail_at("core_radii", "core_radii has " + std::to_string(data.core_radii.size()) +
+                                      " entries, but species_count = " + std::to_string(C) +
+                                      " needs " + std::to_string(C * C));
+        for (int i = 0; i < C; ++i)
+            for (int j = 0; j < C; ++j) {
+                const double radius = data.core_radii[i * C + j];
+                if (radius < 0 || radius > data.max_dist || radius != data.core_radii[j * C + i])
+                    fail_at("core_radii",
+                            "core_radii must be symmetric and lie between 0 and max_dist");
+            }
+        if (static_cast<int>(result_.elements.size()) != C)
+            fail_at("radial_basis_type",
+                    "RBChebyshev_zbl needs the element of each species; name them in "
+                    "potential_tag as elements=Ag,Pd");
+        for (const std::string& name : result_.elements)
+            data.atomic_numbers.push_back(atomic_number(name));
     }
 
     /// The weights, "#", the binary A and A^-T, "\n#\n", and m lines of indices. The structures

@@ -83,11 +83,14 @@ class RadialFunctions {
         T_.reserve(static_cast<size_t>(4) * R_);
         if (keep_basis) Q_.reserve(size * R_ + 1);
         int n = 0;
-        for (; n + 4 <= batch.size; n += 4) add<4>(model, batch, n, keep_basis);
-        for (; n < batch.size; n += 2) add<2>(model, batch, n, keep_basis);
-        repulsion = vec{};
+        const int species = batch.species;
+        for (; n + 4 <= batch.size; n += 4)
+            add<4>(model, species, &batch.neighbour(n), n, keep_basis);
+        for (; n < batch.size; n += 2) add<2>(model, species, &batch.neighbour(n), n, keep_basis);
+        repulsion = wide{};
         repulsive = model.data.radial_basis_type == RadialBasis::RBChebyshev_repuls;
         if (repulsive) repel(model, batch);
+        if (batch.closest < model.core_reach[species]) add_core(model, batch, keep_basis);
     }
 
     /// f_mu(r_n), [K].
@@ -98,7 +101,7 @@ class RadialFunctions {
     const vec* basis(int n) const { return Q_.data() + n * R_; }
 
     bool repulsive = false;
-    vec repulsion;  // energy that RBChebyshev_repuls adds to each atom, eV
+    wide repulsion;  // energy that RBChebyshev_repuls or the core adds to each atom, eV
     /// Its derivative by r_n.
     const vec& repulsion_slope(int n) const { return slope_.data()[n]; }
 
@@ -106,10 +109,9 @@ class RadialFunctions {
     int K_ = 0, R_ = 0;
     Buffer<vec> f_, df_, T_, Q_, slope_;
 
-    /// `count` neighbours from n on: T_k once, then for each mu the sums over k.
+    /// `count` neighbours j from n on: T_k once, then for each mu the sums over k.
     template <int count>
-    void add(const Model& model, const Batch& batch, int n, bool keep_basis) {
-        const Neighbour* j = &batch.neighbour(n);
+    void add(const Model& model, int species, const Neighbour* j, int n, bool keep_basis) {
         RadialArgument<vec> x[count];
         vec* T = T_.data();
         int lowest = model.species() - 1, highest = 0;
@@ -132,7 +134,7 @@ class RadialFunctions {
         if (lowest < highest)
             for (int i = 0; i < count * K_; ++i) f[i] = df[i] = vec{};
         for (int z = lowest; z <= highest; ++z) {
-            const size_t first = (batch.species * model.species() + z) * K_ * R_;
+            const size_t first = (species * model.species() + z) * K_ * R_;
             const real* coeffs = model.coeffs.data<real>() + first;
             const real* slopes = model.slopes.data<real>() + first;
             for (int mu = 0; mu < K_; ++mu) {
@@ -169,6 +171,32 @@ class RadialFunctions {
                 repulsion[l] += here.energy;
                 slope[n][l] = here.derivative;
             }
+        }
+    }
+
+    /// Neighbours within the core of their pair: f_mu anew, and half of the pair's energy.
+    void add_core(const Model& model, const Batch& batch, bool keep_basis) {
+        const ShortRangeCore* cores = model.cores.data() + batch.species * model.species();
+        repulsive = true;
+        vec* slope = slope_.zeros(batch.size + 1);
+        for (int n = 0; n < batch.size; ++n) {
+            Neighbour j = batch.neighbour(n);
+            vec moving = broadcast(1);
+            bool any = false;
+            for (int l = 0; l < lanes; ++l) {
+                if (j.present[l] == 0) continue;
+                const int z = j.lowest == j.highest ? j.lowest : static_cast<int>(j.species[l]);
+                const double r = j.r[l];
+                if (!(r < cores[z].radius)) continue;
+                const auto energy = cores[z].energy(r), distance = cores[z].distance(r);
+                repulsion[l] += energy.value / 2;
+                slope[n][l] = energy.slope / 2;
+                j.r[l] = distance.value, moving[l] = distance.slope;
+                any = true;
+            }
+            if (!any) continue;
+            add<1>(model, batch.species, &j, n, keep_basis);
+            for (int mu = 0; mu < K_; ++mu) df_.data()[n * K_ + mu] *= moving;
         }
     }
 };

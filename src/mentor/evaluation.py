@@ -15,6 +15,7 @@ from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
 from mentor.structures import check_structures
+from mentor.uncertainty import Posterior, Uncertainty, given_posterior, standard_deviations
 from mentor.units import GPA, stress_from_virial
 
 BATCH = 20_000
@@ -37,6 +38,10 @@ class EvaluateSettings:
     output: Path | None = option(
         None, "File for the structures with energies, forces, stresses and grades."
     )
+    uncertainty: bool = option(False, "Say how far energies, forces and stresses may be off.")
+    posterior: Path | Posterior | None = option(
+        None, "File of the potential's posterior; by default the .posterior beside it."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,8 @@ class Evaluated:
     """GPa, shape (S,); NaN where the structure is not a crystal."""
     grades: np.ndarray | None
     """Largest extrapolation grade, shape (S,); None where the potential has no active set."""
+    uncertainties: tuple[Uncertainty, ...] | None = None
+    """Of each structure, where asked for."""
     output: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,7 +73,10 @@ class Evaluated:
                     "stress_eV_per_Å3": _plain(atoms.calc.results.get("stress")),
                     "grades": _plain(atoms.arrays.get("grades")),
                 }
-                for atoms, energy in zip(self.structures, self.energies, strict=True)
+                | self._intervals(s)
+                for s, (atoms, energy) in enumerate(
+                    zip(self.structures, self.energies, strict=True)
+                )
             ],
             "output": None if self.output is None else str(self.output),
         }
@@ -74,23 +84,52 @@ class Evaluated:
     def __rich__(self) -> Table:
         """A line for each of the first structures: force and grade are the largest of its atoms."""
         table = Table(caption=self._caption())
-        for name in ("", "formula", "energy, eV", "eV/atom", "force, eV/Å", "pressure, GPa"):
+        names = ["", "formula", "energy, eV", "eV/atom", "force, eV/Å", "pressure, GPa"]
+        if self.uncertainties is not None:
+            for place in (3, 5, 7, 9):
+                names.insert(place, "±")
+        for name in names + (["grade"] if self.grades is not None else []):
             table.add_column(name, justify="right")
-        if self.grades is not None:
-            table.add_column("grade", justify="right")
-        for s, atoms in enumerate(self.structures[:_SHOWN]):
-            cells = [
-                str(s),
-                atoms.get_chemical_formula(),
-                f"{self.energies[s]:.6f}",
-                f"{self.energies[s] / len(atoms):.6f}",
-                f"{self.largest_forces[s]:.4f}",
-                f"{self.pressures[s]:.3f}" if np.isfinite(self.pressures[s]) else "",
-            ]
-            if self.grades is not None:
-                cells.append(f"{self.grades[s]:.2f}")
-            table.add_row(*cells)
+        for s in range(min(_SHOWN, len(self.structures))):
+            table.add_row(*self._cells(s))
         return table
+
+    def _cells(self, s: int) -> list[str]:
+        """A line of the table."""
+        atoms, crystal = self.structures[s], np.isfinite(self.pressures[s])
+        cells = [
+            str(s),
+            atoms.get_chemical_formula(),
+            f"{self.energies[s]:.6f}",
+            f"{self.energies[s] / len(atoms):.6f}",
+            f"{self.largest_forces[s]:.4f}",
+            f"{self.pressures[s]:.3f}" if crystal else "",
+        ]
+        if self.uncertainties is not None:
+            own = self.uncertainties[s]
+            cells.insert(3, f"{own.energy.std:.2g}")
+            cells.insert(5, f"{own.energy.std / len(atoms):.2g}")
+            cells.insert(7, f"{own.forces.std.max(initial=0):.2g}")
+            cells.insert(9, f"{own.pressure.std / GPA:.2g}" if crystal else "")
+        if self.grades is not None:
+            cells.append(f"{self.grades[s]:.2f}")
+        return cells
+
+    def _intervals(self, s: int) -> dict[str, Any]:
+        """Half widths of the 68 % and 95 % intervals of a structure."""
+        if self.uncertainties is None:
+            return {}
+        own = self.uncertainties[s]
+        return {
+            f"{name}_{level}_{unit}": None if interval is None else half.tolist()
+            for name, unit in (
+                ("energy", "eV"),
+                ("forces", "eV_per_Å"),
+                ("stress", "eV_per_Å3"),
+            )
+            for interval in [getattr(own, name)]
+            for level, half in zip(("std", "95"), (interval or (None, None))[:2], strict=True)
+        }
 
     def _caption(self) -> str:
         more = len(self.structures) - _SHOWN
@@ -137,17 +176,29 @@ def evaluate_structures(
 def evaluate(settings: EvaluateSettings) -> Evaluated:
     """Energies, forces, stresses and extrapolation grades of structures.
 
+    With ``uncertainty`` every value gets the half width ± of the interval that holds 68 % of the
+    errors, calibrated on labels; ± of forces is the largest of all components. The output carries
+    them as ``energy_std``, ``forces_std`` and ``stress_std``, and those of the 95 % intervals as
+    ``energy_95``, ``forces_95`` and ``stress_95``.
+
     Raises
     ------
     FormatError, InputError
         A file cannot be read; a structure holds an element the potential does not know, or values
-        that are not finite.
+        that are not finite; the posterior belongs to another potential.
     StorageError
         The output cannot be written.
     """
     potential = opened(settings.potential, settings.elements)
+    posterior, uncertainties = None, None
+    if settings.uncertainty or settings.posterior is not None:
+        posterior = given_posterior(settings.posterior, settings.potential, potential)
     structures = given_structures(settings.structures, potential.elements)
     evaluated = evaluate_structures(potential, structures)
+    if posterior is not None:
+        uncertainties = tuple(standard_deviations(potential, posterior, structures))
+        for atoms, own in zip(evaluated, uncertainties, strict=True):
+            _annotate(atoms, own)
     if settings.output is not None:
         formats.write_structures(settings.output, evaluated, potential.elements)
     grades = [
@@ -163,6 +214,7 @@ def evaluate(settings: EvaluateSettings) -> Evaluated:
         ),
         pressures=-np.mean(np.array(stress)[:, :3], axis=1) / GPA,
         grades=np.array(grades) if grades else None,
+        uncertainties=uncertainties,
         output=settings.output,
     )
 
@@ -206,6 +258,15 @@ def _bare(atoms: Atoms) -> Atoms:
         for name in ("energy", "free_energy", "forces", "stress", "virial", "grades"):
             place.pop(name, None)
     return copy
+
+
+def _annotate(atoms: Atoms, uncertainty: Uncertainty) -> None:
+    """Write half widths of intervals into ``info`` and ``arrays`` of the structure."""
+    for name, half in (("std", "std"), ("95", "half95")):
+        atoms.info[f"energy_{name}"] = float(getattr(uncertainty.energy, half))
+        atoms.arrays[f"forces_{name}"] = getattr(uncertainty.forces, half).copy()
+        if uncertainty.stress is not None:
+            atoms.info[f"stress_{name}"] = getattr(uncertainty.stress, half).copy()
 
 
 def _plain(values: np.ndarray | None) -> list | None:

@@ -4,10 +4,12 @@ Arrays go in and come out as C-contiguous float64, int32 and int64; see ARCHITEC
 order of parameters and the layout of neighbourhoods.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase.data import atomic_numbers
 
 from mentor import _core
 from mentor.exceptions import InputError
@@ -147,6 +149,8 @@ class Kernel:
         alpha_index_basic: np.ndarray,
         alpha_index_times: np.ndarray,
         alpha_moment_mapping: np.ndarray,
+        core_radii: np.ndarray | None = None,
+        elements: Sequence[str] | None = None,
         threads: int = 0,
         variant: str = "",
         precision: str = "double",
@@ -170,6 +174,11 @@ class Kernel:
             raise InputError(
                 f"contraction = {contraction!r} is not one of {', '.join(CONTRACTIONS)}"
             )
+        if core_radii is not None and not elements:
+            raise InputError(
+                "a potential with a short-range core must name its elements, which decide on how "
+                "strongly two atoms repel each other"
+            )
         species, _, funcs, size = radial_coeffs.shape
         self.threads = threads
         self.scalar_count = len(alpha_moment_mapping)
@@ -190,6 +199,8 @@ class Kernel:
                 np.ascontiguousarray(alpha_index_basic, np.int32).reshape(-1, 4),
                 np.ascontiguousarray(alpha_index_times, np.int32).reshape(-1, 4),
                 np.ascontiguousarray(alpha_moment_mapping, np.int32),
+                np.array([atomic_numbers[symbol] for symbol in elements or ()], np.int32),
+                np.ravel([] if core_radii is None else core_radii).astype(float),
                 variant,
                 precision == "mixed",
                 contraction == "plan",

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 
 from mentor import basis as basis_generator
 from mentor import formats
@@ -16,6 +17,8 @@ from mentor.exceptions import InputError
 from mentor.kernel import Kernel
 from mentor.neighbourhoods import Neighbourhoods
 from mentor.settings import command, option
+from mentor.short_range import CLOSER, core_radii, smaller_core
+from mentor.structures import shortest_distances
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,6 +53,9 @@ class Potential:
     elements: tuple[str, ...] | None = None
     """Chemical symbols of types 0, 1, …; None where the file does not name them."""
     active_set: ActiveSet | None = None
+    core_radii: np.ndarray | None = None
+    """Radius in Å of the short-range core of each pair, shape (C, C), symmetric; None where there
+    is no core, with every ``radial_basis_type`` but ``RBChebyshev_zbl``."""
 
     @property
     def radial_funcs_count(self) -> int:
@@ -85,6 +91,28 @@ class Potential:
             active_set=None,
         )
 
+    def without_core(self) -> "Potential":
+        """The same potential as a plain ``RBChebyshev``, which MLIP, motep and others can read.
+
+        It differs only where atoms come closer than ``core_radii``, and fails there.
+        """
+        if self.core_radii is None:
+            return self
+        return replace(self, radial_basis_type="RBChebyshev", core_radii=None)
+
+    def with_core_below(self, structures: Sequence[Atoms]) -> "Potential":
+        """The same potential with a core smaller than all distances in ``structures``.
+
+        A potential learns nothing within its core, so that the core makes room for data that are
+        closer than any before. Without core, or where it is small enough, the potential itself.
+        """
+        if self.core_radii is None or not self.elements:
+            return self
+        reach = self.core_radii.max() / CLOSER
+        shortest = shortest_distances(structures, reach) if reach > 0 else {}
+        radii = smaller_core(self.core_radii, self.elements, shortest)
+        return self if np.array_equal(radii, self.core_radii) else replace(self, core_radii=radii)
+
     @cached_property
     def kernel(self) -> Kernel:
         """The compiled kernel of this potential, in double precision."""
@@ -115,6 +143,8 @@ class Potential:
             alpha_index_basic=self.alpha_index_basic,
             alpha_index_times=self.alpha_index_times,
             alpha_moment_mapping=self.alpha_moment_mapping,
+            core_radii=self.core_radii,
+            elements=self.elements,
             precision=precision,
             threads=threads,
         )
@@ -178,6 +208,7 @@ class Potential:
             "radial_basis_type": self.radial_basis_type,
             "radial_funcs_count": self.radial_funcs_count,
             "radial_basis_size": self.radial_basis_size,
+            "core_radii": None if self.core_radii is None else self.core_radii.tolist(),
             "basis_functions": len(self.moment_coeffs),
             "parameters": self.parameter_count,
             "active_set": None if self.active_set is None else self.active_set.mode,
@@ -253,6 +284,15 @@ class InitSettings:
     min_dist: float = option(2.0, "Shortest distance the radial functions resolve.", unit="Å")
     radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
     independent: bool = option(False, "Leave out linearly dependent basis functions.")
+    core: bool = option(
+        True,
+        "Repel atoms that come very close; other programs can only read potentials without it.",
+    )
+    core_radii: np.ndarray | None = option(
+        None,
+        "Where the core of each pair of elements begins, in Å, shape (C, C).",
+        python_only=True,
+    )
     seed: int = option(0, "Seed of the random coefficients.")
     output: Path | None = option(None, "File to write the potential to (.mtp).")
 
@@ -280,12 +320,14 @@ def init(settings: InitSettings) -> Potential:
     shape = (len(elements), len(elements), basis.radial_funcs_count, settings.radial_basis_size)
     if settings.radial_basis_size < 1 or shape[2] < 1:
         raise InputError("the basis has no radial functions")
+    radii = _core_radii(settings) if settings.core else None
     potential = Potential(
         species_count=len(elements),
         elements=elements,
         min_dist=float(settings.min_dist),
         max_dist=float(settings.cutoff),
-        radial_basis_type="RBChebyshev",
+        radial_basis_type="RBChebyshev" if radii is None else "RBChebyshev_zbl",
+        core_radii=radii,
         alpha_moments_count=basis.alpha_moments_count,
         alpha_index_basic=basis.alpha_index_basic,
         alpha_index_times=basis.alpha_index_times,
@@ -295,6 +337,18 @@ def init(settings: InitSettings) -> Potential:
     if settings.output is not None:
         potential.save(settings.output)
     return potential
+
+
+def _core_radii(settings: InitSettings) -> np.ndarray:
+    """The radii given, or those of elements without data, none above min_dist."""
+    if settings.core_radii is None:
+        return core_radii(settings.elements, limit=settings.min_dist)
+    radii, count = np.array(settings.core_radii, float), len(settings.elements)
+    if radii.shape != (count, count) or not np.array_equal(radii, radii.T):
+        raise InputError(f"core_radii must be a symmetric array of shape ({count}, {count})")
+    if not (radii.min() >= 0 and radii.max() <= settings.cutoff):
+        raise InputError(f"core_radii must lie between 0 and cutoff = {settings.cutoff} Å")
+    return radii
 
 
 def random_coefficients(

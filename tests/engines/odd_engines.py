@@ -163,6 +163,6 @@ class FarOut(Springs):
     """Fails where the first two atoms are far from each other."""
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        if atoms.get_distance(0, 1) > 1.32:
+        if atoms.get_distance(0, 1) > 1.27:
             raise RuntimeError("far out")
         super().calculate(atoms, properties, system_changes)

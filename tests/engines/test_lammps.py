@@ -55,6 +55,29 @@ def test_equals_python(kind, ranks, tmp_path):
     check(outcome(job, tmp_path, ranks), python(potential, atoms))
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("kind", ["triclinic crystal", "wire", "slab", "colliding dimer"])
+def test_close_contacts_equal_python(kind, ranks, tmp_path):
+    """Within the short-range core, too, LAMMPS gives what Python gives."""
+    potential = samples.potential(species=2, radial_basis_type="RBChebyshev_zbl")
+    atoms = samples.structure(kind, species=2)
+    expected = python(potential, atoms)
+    plain = python(potential.without_core(), atoms)
+    assert np.abs(expected.forces - plain.forces).max() >= 0.1
+    job = Job(atoms, ("Pd", "Ag"), "mtp", (f"* * {saved(potential, tmp_path)} Pd Ag",))
+    check(outcome(job, tmp_path, ranks), expected)
+
+
+def test_the_core_is_the_zbl_of_lammps(tmp_path):
+    """Where all of the core acts, the force of a pair is that of pair_style zbl."""
+    atoms = Atoms("AgPd", positions=[[0, 0, 0], [0.3, 0.4, 1.0]], cell=[9, 9, 9])
+    job = Job(atoms, ("Ag", "Pd"), "zbl 3.0 4.0", ("1 1 47 47", "1 2 47 46", "2 2 46 46"))
+    potential = samples.potential(species=2, radial_basis_type="RBChebyshev_zbl")
+    potential = replace(potential, moment_coeffs=0 * potential.moment_coeffs)
+    forces = python(potential, atoms).forces
+    assert np.abs(outcome(job, tmp_path).forces - forces).max() <= 1e-6 * np.abs(forces).max()
+
+
 def test_mixed_precision(tmp_path):
     """`precision mixed` is close to double precision, and is not double precision."""
     potential = samples.potential(species=2)

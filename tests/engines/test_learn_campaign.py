@@ -158,6 +158,17 @@ def test_results_are_ready_to_use(finished):
         fresh.calc = potential.calculator()
         assert fresh.get_potential_energy() == pytest.approx(found, abs=1e-6)
         assert np.abs(fresh.get_forces() - forces).max() <= 1e-5
+    foretold = mentor.evaluate(folder / "potential.mtp", validation, uncertainty=True)
+    errors = [
+        np.abs(atoms.get_forces() - forces) <= own.forces.half95
+        for atoms, forces, own in zip(
+            validation,
+            history(folder).validation.forces,
+            foretold.uncertainties,
+            strict=True,
+        )
+    ]
+    assert np.mean(errors) >= 0.9
     active_set = mentor.load(folder / "potential.almtp").active_set
     assert active_set.filled > 0
     assert len(ase.io.read(folder / "training.xyz", ":")) == history(folder).training_size

@@ -44,10 +44,11 @@ def test_energies_forces_virials_equal_the_oracle(kind, radial_basis):
     assert largest(result.virials - virial) <= 1e-11 * max(1, largest(virial))
 
 
+@pytest.mark.parametrize("radial_basis", ["RBChebyshev", "RBChebyshev_zbl"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_basis_and_rows_equal_the_oracle(kind):
+def test_basis_and_rows_equal_the_oracle(kind, radial_basis):
     species = 1 + KINDS.index(kind) % 3
-    potential = samples.potential(species, level=10)
+    potential = samples.potential(species, level=10, radial_basis_type=radial_basis)
     atoms = samples.structure(kind, species)
     nb = neighbours(potential, atoms)
     env = reference.pairs(atoms, potential.max_dist, potential.elements)
@@ -167,7 +168,7 @@ def test_the_number_of_threads_changes_nothing():
 
 @pytest.mark.parametrize("variant", kernel.variants())
 def test_every_instruction_set_gives_the_same(variant):
-    potential = samples.potential(2, level=12)
+    potential = samples.potential(2, level=12, radial_basis_type="RBChebyshev_zbl")
     nb = neighbours(potential, [samples.structure(kind, 2) for kind in KINDS])
     expected = potential.kernel.evaluate(nb)
     result, rows = built(potential, variant=variant).evaluate_with_rows(nb)

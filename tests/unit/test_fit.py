@@ -17,6 +17,7 @@ from mentor.fit.least_squares import Problem, State, advance, point
 from mentor.fit.loss import Weights, labelled_set, linearise, loss
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
+from mentor.uncertainty import Posterior
 
 KINDS = ["triclinic crystal", "molecule", "slab"]
 
@@ -232,7 +233,8 @@ def test_train_writes_potential_log_and_no_leftovers(data, tmp_path):
     lines = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert len(lines) == len(result.history)
     assert float(lines[-1]["loss"]) == result.history[-1].loss.value
-    assert {path.name for path in tmp_path.iterdir()} == {"pot.almtp", "log.csv"}
+    Posterior.load(tmp_path / "pot.posterior", read)
+    assert {path.name for path in tmp_path.iterdir()} == {"pot.almtp", "pot.posterior", "log.csv"}
 
 
 def test_train_goes_on_from_a_potential_or_checkpoint(data, tmp_path):

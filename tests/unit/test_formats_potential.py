@@ -49,9 +49,10 @@ def assert_same(a: mentor.Potential, b: mentor.Potential) -> None:
             assert np.array_equal(getattr(a, name), getattr(b, name)), name
 
 
+@pytest.mark.parametrize("basis", ["RBChebyshev", "RBChebyshev_zbl"])
 @pytest.mark.parametrize("species", [1, 2, 3])
-def test_round_trip_is_exact(species, tmp_path):
-    before = samples.potential(species=species, level=8, seed=species)
+def test_round_trip_is_exact(species, basis, tmp_path):
+    before = samples.potential(species, level=8, seed=species, radial_basis_type=basis)
     before = replace(before, scaling=1 / 3, min_dist=1.8000000000000003, potential_name="a b")
     before.save(tmp_path / "a.mtp")
     after = mentor.load(tmp_path / "a.mtp")
@@ -182,6 +183,21 @@ def test_damage_is_named_with_its_line(potential, old, new, where, message):
         line = line_of(text, where)
     with pytest.raises(FormatError, match=rf"^x.mtp:{line}: .*{message}"):
         parse_mtp("x.mtp", text)
+
+
+@pytest.mark.parametrize(("old", "new", "where", "message"), samples.CORE_DAMAGE)
+def test_damage_of_the_core_is_named_with_its_line(old, new, where, message):
+    text = text_of(samples.potential(2, level=6, radial_basis_type="RBChebyshev_zbl"))
+    assert old in text
+    text = text.replace(old, new, 1)
+    with pytest.raises(FormatError, match=rf"^x.mtp:{line_of(text, where)}: .*{message}"):
+        parse_mtp("x.mtp", text)
+
+
+def test_radii_of_the_core_must_be_there():
+    text = text_of(samples.potential(2, level=6, radial_basis_type="RBChebyshev_zbl"))
+    with pytest.raises(FormatError, match="core_radii is missing"):
+        parse_mtp("x.mtp", without(text, "core_radii"))
 
 
 def test_no_truncation_of_a_potential_escapes(active, tmp_path):

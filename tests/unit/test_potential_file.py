@@ -35,6 +35,7 @@ def assert_readers_agree(path) -> None:
     found, expected = read_potential_file(str(path)), read_potential(path)
     for name in (*SCALARS, "alpha_moments_count"):
         assert found[name] == expected[name], name
+    assert np.array_equal(found["core_radii"], expected["core_radii"])
     for name in ARRAYS:
         assert found[name].shape == expected[name].shape, name
         assert found[name].tobytes() == expected[name].tobytes(), name
@@ -162,6 +163,17 @@ def test_damage_is_named_with_its_line(potential, old, new, where, message, tmp_
         read_potential(tmp_path / "x.mtp")
 
 
+@pytest.mark.parametrize(("old", "new", "where", "message"), samples.CORE_DAMAGE)
+def test_damage_of_the_core_is_named_with_its_line(old, new, where, message, tmp_path):
+    text = text_of(samples.potential(2, level=6, radial_basis_type="RBChebyshev_zbl"))
+    assert old in text
+    text = text.replace(old, new, 1)
+    line = next(i for i, each in enumerate(text.splitlines(), 1) if where in each)
+    (tmp_path / "x.mtp").write_text(text)
+    with pytest.raises(InputError, match=rf"x.mtp:{line}: .*{message}"):
+        read_potential_file(str(tmp_path / "x.mtp"))
+
+
 def test_untrained_potential_is_refused(potential, tmp_path):
     untrained = replace(
         potential, radial_coeffs=np.full_like(potential.radial_coeffs, np.nan), active_set=None
@@ -210,9 +222,11 @@ def test_no_truncation_escapes(potential, tmp_path):
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@pytest.mark.parametrize("basis", ["RBChebyshev", "RBChebyshev_zbl"])
 @pytest.mark.parametrize("name", ["x.mtp", "x.almtp"])
-def test_what_survives_damage_is_what_python_reads(potential, name, data, tmp_path):
-    potential.save(tmp_path / name)
+def test_what_survives_damage_is_what_python_reads(name, basis, data, tmp_path):
+    potential = samples.potential(species=2, level=6, radial_basis_type=basis)
+    samples.with_active_set(potential).save(tmp_path / name)
     content = bytearray((tmp_path / name).read_bytes())
     text_end = content.find(b"\n#MVS") + 250 if name == "x.almtp" else len(content)
     places = st.one_of(st.integers(0, text_end - 1), st.integers(0, len(content) - 1))

@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 import mentor
 from mentor.exceptions import InputError
+from mentor.fit.posterior import posterior
 from mentor.learning.history import (
     CampaignHistory,
     Errors,
@@ -23,6 +24,8 @@ from mentor.learning.history import (
 from mentor.learning.settings import CampaignSettings, EngineSettings, StructureSettings
 from mentor.plots import new_figure, parity, save, svg
 from mentor.reports import page, pictures
+from mentor.reports.uncertainty import expectation
+from mentor.uncertainty import posterior_path
 
 SETTINGS = CampaignSettings(
     structures=StructureSettings(start=(Path("water<1>.xyz"),)),
@@ -151,6 +154,31 @@ def test_page_needs_nothing_else_and_says_it_all(past):
         "50× faster than the same dynamics by QM",
     ):
         assert expected in text, expected
+
+
+def test_page_says_how_large_errors_were_expected_to_be(past, tmp_path):
+    """The posterior of the campaign's potential, with the validation it was tested on."""
+    potential = mentor.init(level=4, elements=("H", "O"), cutoff=4.0, min_dist=0.5)
+    trained = [water(seed) for seed in range(20, 60)]
+    known = posterior(potential, trained, validation=past.validation.structures)
+    potential.save(tmp_path / "potential.mtp")
+    for place, atoms in enumerate(past.validation.structures):
+        atoms.info["grade"] = 0.5 * place
+    past = replace(past, potential=tmp_path / "potential.mtp", folder=tmp_path)
+    assert expectation(past) is None
+    known.save(posterior_path(past.potential))
+    found = expectation(past)
+    assert np.isfinite(found.expected).all()
+    assert found.expected.shape == found.found.shape == found.grades.shape
+    inside, wide = 100 * known.tested
+    assert (
+        f"{inside:.0f} % and {wide:.0f} % lie within the intervals for 68 % and 95 %"
+        in found.sentence()
+    )
+    figure = pictures.expected_errors(found)
+    assert "viridis" in figure.axes[0].collections[0].get_cmap().name
+    replace(known, fingerprint="another").save(posterior_path(past.potential))
+    assert expectation(past) is None
 
 
 def test_unfinished_campaign_is_said_to_be_so(past):

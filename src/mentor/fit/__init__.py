@@ -2,6 +2,7 @@
 
 from mentor.fit.errors import ErrorTable, errors
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.posterior import posterior
 from mentor.fit.train import TrainResult, train
 
-__all__ = ["ErrorTable", "FitResult", "TrainResult", "errors", "fit", "train"]
+__all__ = ["ErrorTable", "FitResult", "TrainResult", "errors", "fit", "posterior", "train"]

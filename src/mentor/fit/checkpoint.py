@@ -61,6 +61,7 @@ def fingerprint(problem: Problem, judge: LabelledSet | None) -> str:
     kind = (potential.radial_basis_type, potential.scaling, potential.elements)
     digest.update(repr((sizes, kind)).encode())
     arrays = [potential.alpha_index_basic, potential.alpha_index_times]
+    arrays += [] if potential.core_radii is None else [potential.core_radii]
     for labelled in (problem.labelled, judge):
         arrays += [] if labelled is None else labelled.arrays
     for array in arrays:

@@ -14,6 +14,7 @@ from mentor.exceptions import InputError
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
 from mentor.structures import check_structures, labels
+from mentor.uncertainty import Posterior, Uncertainty, given_posterior, standard_deviations
 from mentor.units import GPA
 
 GROUP_NAMES = ("config_type", "group")
@@ -39,6 +40,12 @@ class ErrorsSettings:
     elements: tuple[str, ...] = option(
         (), "Chemical symbols of the types, where the potential does not name them."
     )
+    uncertainty: bool = option(
+        False, "Say how many of the errors lie within the intervals foretold."
+    )
+    posterior: Path | Posterior | None = option(
+        None, "File of the potential's posterior; by default the .posterior beside it."
+    )
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,23 @@ class Error:
     max: float
     mae: float
     rmse: float
+    within: tuple[float, float] | None = None
+    """Parts of them within the intervals for 68 % and 95 %, not counting what symmetry fixes."""
 
     @classmethod
-    def of(cls, differences: np.ndarray) -> "Error":
-        """Of ``differences`` (n,), n > 0."""
+    def of(cls, differences: np.ndarray, within: np.ndarray | None = None) -> "Error":
+        """Of ``differences`` (n,), n > 0; ``within`` (2, k) says which lie in the intervals."""
         size = np.abs(differences)
         rmse = np.sqrt(np.mean(size**2))
-        return cls(len(size), float(size.max()), float(size.mean()), float(rmse))
+        parts = None
+        if within is not None and within.size:
+            parts = (float(within[0].mean()), float(within[1].mean()))
+        return cls(len(size), float(size.max()), float(size.mean()), float(rmse), parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields, ``within`` only where it is known."""
+        known = {name: value for name, value in vars(self).items() if name != "within"}
+        return known | ({} if self.within is None else {"within_68_95": list(self.within)})
 
 
 @dataclass(frozen=True)
@@ -68,22 +85,27 @@ class ErrorTable:
     """Structures of each group."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Groups, each with its number of structures and ``{max, mae, rmse, count}``."""
+        """Groups, each with its number of structures and ``{max, mae, rmse, count}``.
+
+        With uncertainties also ``within_68_95``, the parts of the errors within their intervals.
+        """
         return {
             "units": QUANTITIES,
             "groups": {
                 name: {"structures": self.counts[name]}
-                | {quantity: vars(error) for quantity, error in errors.items()}
+                | {quantity: error.as_dict() for quantity, error in errors.items()}
                 for name, errors in self.groups.items()
             },
         }
 
     def __rich__(self) -> Table:
-        """A line per group and quantity."""
+        """A line per group and quantity; the last column: how many are within the intervals."""
+        every = [error for errors in self.groups.values() for error in errors.values()]
+        calibrated = any(error.within is not None for error in every)
         table = Table()
         for name in ("group", "structures", "quantity", "unit"):
             table.add_column(name, justify="right" if name == "structures" else "left")
-        for name in ("max", "MAE", "RMSE", "values"):
+        for name in ("max", "MAE", "RMSE", "values", *(["68, 95 %"] * calibrated)):
             table.add_column(name, justify="right")
         for group, errors in self.groups.items():
             for row, (quantity, error) in enumerate(errors.items()):
@@ -96,6 +118,7 @@ class ErrorTable:
                     unit or QUANTITIES[quantity],
                     *(f"{scale * value:.4g}" for value in numbers),
                     str(error.count),
+                    *([", ".join(f"{100 * part:.0f}" for part in error.within or ())] * calibrated),
                     end_section=row == len(errors) - 1,
                 )
         return table
@@ -107,22 +130,32 @@ def errors(settings: ErrorsSettings) -> ErrorTable:
 
     Structures are grouped by ``info["config_type"]`` or ``info["group"]``, where they have one.
 
+    With ``uncertainty`` the table says how many of the errors lie within the intervals that the
+    potential's posterior foretells for 68 % and 95 % of them.
+
     Raises
     ------
     InputError
-        The files cannot be read, a structure cannot be used, or nothing has a label.
+        The files cannot be read, a structure cannot be used, or nothing has a label; the posterior
+        belongs to another potential.
     """
     potential = opened(settings.potential, settings.elements)
+    posterior = None
+    if settings.uncertainty or settings.posterior is not None:
+        posterior = given_posterior(settings.posterior, settings.potential, potential)
     structures = given_structures(settings.data, potential.elements)
     source = "data" if not isinstance(settings.data, Path | str) else str(settings.data)
     check_structures(structures, potential.elements, source)
-    return error_table(potential, structures, source)
+    return error_table(potential, structures, source, posterior)
 
 
 def error_table(
-    potential: Potential, structures: Sequence[Atoms], source: str = "data"
+    potential: Potential,
+    structures: Sequence[Atoms],
+    source: str = "data",
+    posterior: Posterior | None = None,
 ) -> ErrorTable:
-    """Errors of ``potential`` on labelled ``structures``.
+    """Errors of ``potential`` on labelled ``structures``, with a posterior also their intervals.
 
     Raises
     ------
@@ -130,15 +163,23 @@ def error_table(
         No structure has a label.
     """
     by_group: dict[str, dict[str, list[np.ndarray]]] = {}
+    within: dict[str, dict[str, list[np.ndarray]]] = {}
     counts: dict[str, int] = {}
     evaluated = evaluate_structures(potential, structures, grades=False)
+    intervals = [None] * len(structures)
+    if posterior is not None:
+        intervals = standard_deviations(potential, posterior, structures)
     groups = [group_of(atoms) for atoms in structures]
     names = ["all"] if len(set(groups)) == 1 else [*dict.fromkeys(groups), "all"]
-    for atoms, result, group in zip(structures, evaluated, groups, strict=True):
+    for atoms, result, group, own in zip(structures, evaluated, groups, intervals, strict=True):
+        differences = _differences(atoms, result)
+        inside = {} if own is None else _within(differences, own, len(atoms))
         for name in {group, "all"} & set(names):
             counts[name] = counts.get(name, 0) + 1
-            for quantity, values in _differences(atoms, result).items():
+            for quantity, values in differences.items():
                 by_group.setdefault(name, {}).setdefault(quantity, []).append(values)
+            for quantity, values in inside.items():
+                within.setdefault(name, {}).setdefault(quantity, []).append(values)
     if not by_group:
         raise InputError(
             f"{source}: none of the {len(structures)} structures has an energy, forces or a "
@@ -146,7 +187,12 @@ def error_table(
         )
     table = {
         name: {
-            quantity: Error.of(np.concatenate(by_group[name][quantity]))
+            quantity: Error.of(
+                np.concatenate(by_group[name][quantity]),
+                np.concatenate(within[name][quantity], axis=1)
+                if quantity in within.get(name, {})
+                else None,
+            )
             for quantity in QUANTITIES
             if quantity in by_group[name]
         }
@@ -178,3 +224,21 @@ def _differences(atoms: Atoms, result: Atoms) -> dict[str, np.ndarray]:
         stress = -known.virial / atoms.get_volume()
         differences["stress"] = (found["stress"] - stress) / GPA
     return differences
+
+
+def _within(
+    differences: dict[str, np.ndarray], uncertainty: Uncertainty, count: int
+) -> dict[str, np.ndarray]:
+    """Which errors of a structure lie in the intervals for 68 % and 95 %, (2, k) by quantity."""
+    intervals = {
+        "energy_per_atom": (uncertainty.energy, count),
+        "force_component": (uncertainty.forces, 1.0),
+        "stress": (uncertainty.stress, GPA),
+    }
+    found = {}
+    for quantity, (interval, unit) in intervals.items():
+        if interval is not None and quantity in differences:
+            size, free = np.abs(differences[quantity]), np.ravel(interval.free)
+            halves = np.array([np.ravel(interval.std), np.ravel(interval.half95)]) / unit
+            found[quantity] = (size <= halves)[:, free]
+    return found

@@ -146,7 +146,7 @@ def advance(problem: Problem, state: State) -> State:
         there = point(problem, theta, here.scales)
         gain = (here.loss - there.loss) / max(here.loss - expected, np.finfo(float).tiny)
     if gain > 1e-4:
-        damping = state.damping * max(0.2, 1.0 - (2.0 * gain - 1.0) ** 3)
+        damping = state.damping * max(0.2, 1.0 - (2.0 * min(gain, 1.0) - 1.0) ** 3)
         return State(there, max(damping, SMALLEST_DAMPING), optimal=False)
     if not state.optimal:
         here = point(problem, here.solved, here.scales)

@@ -22,12 +22,12 @@ from mentor.files import write_atomically
 from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.errors import ErrorTable, error_table
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.posterior import posterior
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
+from mentor.short_range import CLOSER, core_radii
 from mentor.structures import check_structures, labels, shortest_distances
-
-CLOSER = 0.95
-"""The default min_dist is this part of the shortest distance among the training structures."""
+from mentor.uncertainty import Posterior, posterior_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class TrainSettings:
         help="Labelled structures, in any format of ASE or .cfg.", positional=True
     )
     potential: Path | Potential | None = option(
-        None, "Potential to start from; the next five settings are then unused."
+        None, "Potential to start from; the next six settings are then unused."
     )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
@@ -49,6 +49,10 @@ class TrainSettings:
         None, "Shortest distance resolved; by default 0.95 of the shortest in the data.", unit="Å"
     )
     radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
+    core: bool = option(
+        True,
+        "Repel atoms that come very close; other programs can only read potentials without it.",
+    )
     validation: Path | Sequence[Atoms] | None = option(
         None, "Labelled structures that are not fitted but decide when to stop."
     )
@@ -71,6 +75,9 @@ class TrainSettings:
     seed: int = option(0, "Seed of the starting coefficients and of the validation set.")
     output: Path | None = option(
         None, "File for the potential: .mtp, or .almtp with its active set."
+    )
+    posterior: bool = option(
+        True, "Write the posterior beside the output, for mentor evaluate --uncertainty."
     )
     log: Path | None = option(None, "File for a table of all iterations (.csv).")
     checkpoint: Path | None = option(
@@ -187,6 +194,10 @@ def train(settings: TrainSettings) -> TrainResult:
     result = _result(settings, fitted, structures, held)
     if settings.output is not None:
         result.potential.save(settings.output)
+        if settings.posterior:
+            _posterior(settings, result.potential, structures, held).save(
+                posterior_path(settings.output)
+            )
     if checkpoint is not None and len(fitted.history) <= settings.max_iterations:
         checkpoint.unlink(missing_ok=True)
     return replace(result, seconds=perf_counter() - begin)
@@ -231,12 +242,13 @@ def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
     if settings.potential is not None:
         potential = opened(settings.potential, settings.elements)
         check_structures(structures, potential.elements, "data")
-        return potential
+        return potential.with_core_below(structures)
     elements = settings.elements or tuple(sorted(found, key=atomic_numbers.__getitem__))
     check_structures(structures, elements, "data")
+    distances = shortest_distances(structures, settings.cutoff)
     min_dist = settings.min_dist
     if min_dist is None:
-        shortest = min(shortest_distances(structures, settings.cutoff).values(), default=None)
+        shortest = min(distances.values(), default=None)
         min_dist = round(CLOSER * shortest, 3) if shortest else 0.5 * settings.cutoff
     return potentials.init(
         level=settings.level,
@@ -244,6 +256,8 @@ def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
         cutoff=settings.cutoff,
         min_dist=min_dist,
         radial_basis_size=settings.radial_basis_size,
+        core=settings.core,
+        core_radii=core_radii(elements, settings.cutoff, distances),
         seed=settings.seed,
     )
 
@@ -262,6 +276,20 @@ def _result(
         reason=fitted.reason,
         seconds=0.0,
         output=settings.output,
+    )
+
+
+def _posterior(
+    settings: TrainSettings, potential: Potential, structures: list[Atoms], held: list[Atoms]
+) -> Posterior:
+    return posterior(
+        potential,
+        structures,
+        energy_weight=settings.energy_weight,
+        force_weight=settings.force_weight,
+        stress_weight=settings.stress_weight,
+        weighting=settings.weighting,
+        validation=held,
     )
 
 

@@ -30,6 +30,9 @@ class ConvertSettings:
         (), "Chemical symbols of the types 0, 1, … of a .cfg file or potential."
     )
     index: str = option(":", "Which structures, as in ase.io.read: -1, 0:10, ::5.")
+    core: bool = option(
+        True, "Keep the short-range core of a potential; without it other programs can read it."
+    )
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def convert(settings: ConvertSettings) -> Conversion:
             "into each other"
         )
     if source.suffix in POTENTIAL_ENDINGS:
-        return _convert_potential(source, target, elements)
+        return _convert_potential(source, target, elements, settings.core)
     structures = read_structures(source, elements or None, settings.index)
     if not structures:
         raise InputError(f"{source}: has no structures at index {settings.index!r}")
@@ -95,8 +98,12 @@ def convert(settings: ConvertSettings) -> Conversion:
     return Conversion(source, target, "structures", len(structures), elements if typed else ())
 
 
-def _convert_potential(source: Path, target: Path, elements: tuple[str, ...]) -> Conversion:
+def _convert_potential(
+    source: Path, target: Path, elements: tuple[str, ...], core: bool
+) -> Conversion:
     fields = read_potential(source, elements)
+    if not core and fields["core_radii"] is not None:
+        fields |= {"radial_basis_type": "RBChebyshev", "core_radii": None}
     write_potential(target, fields)
     return Conversion(
         source, target, "potential", 1, elements_of_tag(fields["potential_tag"]) or ()

@@ -11,7 +11,7 @@ from mentor.exceptions import FormatError
 ELEMENTS_TAG = "elements="
 """The element names, which the format lacks, are a word of ``potential_tag``."""
 
-RADIAL_BASIS_TYPES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev")
+RADIAL_BASIS_TYPES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev", "RBChebyshev_zbl")
 
 _INTEGERS = {
     "species_count": 118,
@@ -27,6 +27,7 @@ _REALS = ("scaling", "min_dist", "max_dist")
 _WORDS = ("version", "potential_name", "potential_tag", "radial_basis_type")
 _INTEGER_LISTS = ("alpha_index_basic", "alpha_index_times", "alpha_moment_mapping")
 _COEFFICIENTS = ("species_coeffs", "moment_coeffs")
+_REAL_LISTS = (*_COEFFICIENTS, "core_radii")
 
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)[ \t]*(=?)")
 _PAIR = re.compile(r"\s*(\d+)-(\d+)")
@@ -98,7 +99,7 @@ class _Reader:
 
     def _key(self) -> str:
         match = _KEY.match(self.text, self.position)
-        known = (*_INTEGERS, *_REALS, *_WORDS, *_INTEGER_LISTS, *_COEFFICIENTS, "radial_coeffs")
+        known = (*_INTEGERS, *_REALS, *_WORDS, *_INTEGER_LISTS, *_REAL_LISTS, "radial_coeffs")
         if match is None or match[1] not in known:
             self.position += len(re.compile(r"\s*").match(self.text, self.position)[0])
             word = self.text[self.position : self.position + 80].split("\n")[0].strip()
@@ -110,7 +111,7 @@ class _Reader:
         return match[1]
 
     def _value(self, key: str):
-        if key in _INTEGER_LISTS or key in _COEFFICIENTS:
+        if key in _INTEGER_LISTS or key in _REAL_LISTS:
             return self._numbers(key, np.int32 if key in _INTEGER_LISTS else np.float64)
         end = self.text.find("\n", self.position)
         word = self.text[self.position : end if end >= 0 else len(self.text)].strip()
@@ -252,7 +253,36 @@ def _fields(reader: _Reader, found: dict) -> dict:
         "scaling": found.get("scaling", 1.0),
         "potential_name": found.get("potential_name", ""),
         "potential_tag": tag,
+        "core_radii": _core_radii(reader, found, named),
     }
+
+
+def _core_radii(reader: _Reader, found: dict, named: tuple[str, ...] | None) -> np.ndarray | None:
+    """Radii (C, C) of ``RBChebyshev_zbl``, which needs the elements too."""
+    count, key, kind = found["species_count"], "core_radii", "RBChebyshev_zbl"
+    if found["radial_basis_type"] != kind:
+        if key in found:
+            raise reader.error(f"{key} needs radial_basis_type = {kind}", reader.lines[key])
+        return None
+    if key not in found:
+        raise reader.error(f"{key} is missing; the file ends too early or is damaged")
+    if len(found[key]) != count**2:
+        raise reader.error(
+            f"{key} has {len(found[key])} entries, but species_count = {count} needs {count**2}",
+            reader.lines[key],
+        )
+    radii = found[key].reshape(count, count)
+    if not (radii.min() >= 0 and radii.max() <= found["max_dist"]) or (radii != radii.T).any():
+        raise reader.error(
+            f"{key} must be symmetric and lie between 0 and max_dist", reader.lines[key]
+        )
+    if len(named or ()) != count:
+        raise reader.error(
+            f"{kind} needs the element of each species; name them in potential_tag as "
+            "elements=Ag,Pd",
+            reader.lines["radial_basis_type"],
+        )
+    return radii
 
 
 def _check_distances(reader: _Reader, found: dict) -> None:
@@ -364,6 +394,8 @@ def format_mtp(fields: dict) -> str:
         f"\tradial_basis_size = {size}",
         f"\tradial_funcs_count = {functions}",
     ]
+    if fields.get("core_radii") is not None:
+        lines.append(f"\tcore_radii = {_braces(np.ravel(fields['core_radii']).tolist())}")
     trained = not np.isnan(radial).all()
     if trained:
         lines.append("\tradial_coeffs")

@@ -41,7 +41,8 @@ def learn(settings: LearnSettings) -> CampaignResult:
     Starting from the structures named in the settings, molecular dynamics explores, the engine
     labels what the potential does not know, and the potential is refitted, until nothing new turns
     up; then it is tested on fresh labels. In the folder are then ``potential.almtp`` and
-    ``potential.mtp``, ``training.xyz``, ``validation.xyz`` and ``labels.db``.
+    ``potential.mtp``, their ``potential.posterior`` for uncertainties, ``training.xyz``,
+    ``validation.xyz`` and ``labels.db``.
 
     Killed or interrupted at any moment, the same call goes on as if nothing had happened.
 

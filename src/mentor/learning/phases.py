@@ -34,7 +34,7 @@ from mentor.learning.labelling import (
 from mentor.learning.settings import CampaignSettings, EngineSettings
 from mentor.learning.start import bare, first_potential, rattled_copies, starting_structures
 from mentor.learning.store import Store
-from mentor.learning.validation import validation_fact
+from mentor.learning.validation import validation_fact, write_posterior
 from mentor.potential import Potential
 from mentor.structures import check_structures, labels
 
@@ -259,10 +259,13 @@ class Phases:
                 )
         kept = [(key, atoms) for key, atoms in zip(keys, frames, strict=True) if key is not None]
         facts: dict = {"status": "finished", "converged": self._converged(state)}
-        found = None
+        found, potential = None, potentials.load(path)
+        structures = self.store.labels([key for key, _ in kept])
+        with self._timed("fit"):
+            trained = self.store.labels(state.training)
+            write_posterior(self.store, potential, trained, settings.fit, structures)
         if kept:
-            structures = self.store.labels([key for key, _ in kept])
-            fact = validation_fact(potentials.load(path), kept, structures) | {"stopped": stopped}
+            fact = validation_fact(potential, kept, structures) | {"stopped": stopped}
             facts["validation"] = fact
             found = Errors(**fact["errors"])
             formats.write_structures(self.store.folder / "validation.xyz", structures)

@@ -54,6 +54,7 @@ class PotentialSettings:
         None, "Shortest distance resolved; by default 0.8 of the shortest met.", unit="Å"
     )
     radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
+    core: bool = option(True, "Repulsion of atoms that come very close.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,11 @@ from mentor import potential as potentials
 from mentor.exceptions import InputError
 from mentor.learning.settings import CampaignSettings, PotentialSettings, StructureSettings
 from mentor.potential import Potential
+from mentor.short_range import core_radii
 from mentor.structures import check_structures, shortest_distances
 
 CLOSER = 0.8
-"""The default min_dist is this part of the shortest distance among the first structures."""
+"""min_dist and the core are by default this part of the shortest distances at the beginning."""
 
 
 def starting_structures(settings: StructureSettings) -> list[Atoms]:
@@ -106,16 +107,18 @@ def first_potential(
         )
     if potential is not None:
         return potential
+    distances = shortest_distances(structures, own.cutoff)
     min_dist = own.min_dist
     if min_dist is None:
-        shortest = min(shortest_distances(structures, own.cutoff).values(), default=own.cutoff)
-        min_dist = round(CLOSER * shortest, 3)
+        min_dist = round(CLOSER * min(distances.values(), default=own.cutoff), 3)
     return potentials.init(
         level=own.level,
         elements=elements,
         cutoff=own.cutoff,
         min_dist=min_dist,
         radial_basis_size=own.radial_basis_size,
+        core=own.core,
+        core_radii=core_radii(elements, own.cutoff, distances, CLOSER),
         seed=seed,
     )
 

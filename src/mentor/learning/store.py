@@ -29,6 +29,7 @@ from ase.io import jsonio
 
 from mentor.exceptions import InputError, StorageError
 from mentor.learning.engines import Label
+from mentor.uncertainty import posterior_path
 
 RESERVE = 2_000_000
 """Bytes kept back for the labels under way when the disk fills up."""
@@ -161,6 +162,11 @@ class Store:
     def potential_path(self, generation: int) -> Path:
         """Where the potential of a generation is kept."""
         return self.folder / "potentials" / f"generation-{generation:03d}.almtp"
+
+    @property
+    def posterior_path(self) -> Path:
+        """Where the posterior of the final potential is, beside this one."""
+        return posterior_path(self.folder / "potential.mtp")
 
     # -- labels -----------------------------------------------------------------------------
 

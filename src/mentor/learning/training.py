@@ -8,12 +8,13 @@ import numpy as np
 from ase import Atoms
 
 from mentor.active import build_active_set, select_structures
-from mentor.fit import fit
+from mentor.fit import fit, posterior
 from mentor.learning.history import Errors
 from mentor.learning.settings import RefitSettings, SelectionSettings
 from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential
 from mentor.structures import labels
+from mentor.uncertainty import Posterior
 from mentor.units import GPA
 
 OPERATIONS_PER_THREAD = 2e10
@@ -74,7 +75,7 @@ def next_generation(
     """
     if iterations:
         potential = fit(
-            potential,
+            potential.with_core_below(structures),
             structures,
             energy_weight=fitting.energy_weight,
             force_weight=fitting.force_weight,
@@ -83,6 +84,23 @@ def next_generation(
         ).potential
     active_set = build_active_set(potential, structures, selection.mode)
     return replace(potential, active_set=active_set)
+
+
+def posterior_of(
+    potential: Potential,
+    structures: Sequence[Atoms],
+    fitting: RefitSettings,
+    validation: Sequence[Atoms],
+) -> Posterior:
+    """The posterior of ``potential``, fitted to ``structures``, calibrated on both sets."""
+    return posterior(
+        potential,
+        structures,
+        energy_weight=fitting.energy_weight,
+        force_weight=fitting.force_weight,
+        stress_weight=fitting.stress_weight,
+        validation=validation,
+    )
 
 
 def select(

@@ -1,10 +1,14 @@
 """What the test at the end of a campaign has found, as it is stored."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ase import Atoms
 
 from mentor.learning import training
+from mentor.learning.labelling import train_task
+from mentor.learning.settings import RefitSettings
+from mentor.learning.store import Store
 from mentor.potential import Potential
 
 
@@ -37,3 +41,17 @@ def validation_fact(
             for temperature, group in by_temperature
         ],
     }
+
+
+def write_posterior(
+    store: Store,
+    potential: Potential,
+    trained: Sequence[Atoms],
+    fitting: RefitSettings,
+    fresh: Sequence[Atoms],
+) -> None:
+    """The posterior of the final potential beside it, calibrated on both sets."""
+    threads = training.threads_for(potential, trained)
+    bare = replace(potential)  # without the compiled kernel
+    known = train_task("posterior_of", threads, bare, trained, fitting, fresh)
+    known.save(store.posterior_path)

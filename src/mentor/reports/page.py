@@ -18,6 +18,7 @@ from mentor.plots import svg
 from mentor.potential import Potential, load
 from mentor.progress import task
 from mentor.reports import pictures
+from mentor.reports.uncertainty import Expectation, expectation
 from mentor.settings import command, option
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def page(past: CampaignHistory, said: str) -> str:
     """The page in HTML."""
     import jinja2
 
+    expected = expectation(past)
     text = importlib.resources.files("mentor.reports").joinpath("page.html").read_text()
     environment = jinja2.Environment(
         autoescape=True,
@@ -103,8 +105,9 @@ def page(past: CampaignHistory, said: str) -> str:
         status=past.status,
         message=past.message,
         facts=key_figures(past),
-        pictures=list(_pictures(past)),
+        pictures=list(_pictures(past, expected)),
         validation=list(validation_rows(past)),
+        uncertainty="" if expected is None else expected.sentence(),
         iterations=past.iterations,
         failures=[_failure(each) for each in past.failures],
         settings=_settings(past),
@@ -176,8 +179,8 @@ def _row(name: str, errors: Errors) -> tuple[str, ...]:
     )
 
 
-def _pictures(past: CampaignHistory) -> Iterable[Picture]:
-    with task("drawing", 6) as drawing:
+def _pictures(past: CampaignHistory, expected: Expectation | None) -> Iterable[Picture]:
+    with task("drawing", 7) as drawing:
         for title, caption, draw in _CAMPAIGN_PICTURES:
             yield _picture(title, caption, draw(past))
             drawing.advance()
@@ -188,6 +191,15 @@ def _pictures(past: CampaignHistory) -> Iterable[Picture]:
                     f"Predicted against QM: {name}", "Points on the line are exact.", figure
                 )
                 drawing.advance()
+        if expected is not None:
+            yield _picture(
+                "Expected force errors",
+                "Each point is a force component of a validation structure. The posterior of the "
+                "potential says beforehand how large 68 % of the errors are at most: the dotted "
+                "line should run along the straight one.",
+                pictures.expected_errors(expected),
+            )
+            drawing.advance()
 
 
 _CAMPAIGN_PICTURES = (

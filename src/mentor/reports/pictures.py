@@ -8,7 +8,8 @@ import numpy as np
 from ase import Atoms
 
 from mentor.learning.history import CampaignHistory, Stretch
-from mentor.plots import COLOURS, INK, new_figure, parity
+from mentor.plots import COLOURS, INK, MAX_POINTS, new_figure, parity
+from mentor.reports.uncertainty import Expectation
 from mentor.structures import labels
 
 if TYPE_CHECKING:
@@ -133,6 +134,40 @@ def parities(sets: dict[str, Predictions]) -> "dict[str, Figure]":
         "energies": parity(energies, "energy above the mean", "eV/atom", "meV/atom", 1000),
         "forces": parity(forces, "force component", "eV/Å", "meV/Å", 1000),
     }
+
+
+def expected_errors(expectation: Expectation) -> "Figure":
+    """Force errors of validation structures against those expected, coloured by grade."""
+    figure, axes = new_figure()
+    expected, found = 1000 * expectation.expected, 1000 * expectation.found
+    shown = slice(None, None, -(-len(found) // MAX_POINTS))
+    points = axes.scatter(
+        expected[shown],
+        found[shown],
+        c=expectation.grades[shown],
+        s=7,
+        alpha=0.6,
+        linewidths=0,
+        cmap="viridis",
+        rasterized=True,
+    )
+    order = np.argsort(expected)
+    bins = np.array_split(order, max(1, min(12, len(order) // 30)))
+    middle = [np.median(expected[own]) for own in bins]
+    level = [np.quantile(found[own], 0.68) for own in bins]
+    axes.plot(middle, level, "o-", color=COLOURS[1], markersize=5, label="68 % of those found")
+    ends = np.array([expected.min(), expected.max()])
+    axes.plot(ends, ends, color=INK, linewidth=1.0, label="68 % expected")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="expected force error (meV/Å)",
+        ylabel="force error (meV/Å)",
+        ylim=(max(np.quantile(found, 0.02), 1e-3 * ends[0]), 1.5 * found.max()),
+    )
+    axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
+    figure.colorbar(points, label="grade γ")
+    return figure
 
 
 def time_spent(history: CampaignHistory) -> "Figure":
