@@ -5,7 +5,7 @@ import io
 import json
 import os
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from mentor.exceptions import InputError
 from mentor.files import write_atomically
 from mentor.fit.least_squares import Problem, State, point
 from mentor.fit.loss import LabelledSet, Loss
+from mentor.fit.prior import Prior
 
 _BROKEN = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError)
 
@@ -82,11 +83,14 @@ def save(path: str | os.PathLike[str], stand: Progress, mark: str) -> None:
         content,
         fingerprint=mark,
         theta=stand.state.point.theta,
-        scales=stand.state.point.scales,
+        former_scales=_or_empty(stand.state.point.former_scales),
+        precision=stand.state.point.precision,
         damping=stand.state.damping,
         growth=stand.state.growth,
         accepted=stand.state.accepted,
         optimal=stand.state.optimal,
+        successes=stand.state.successes,
+        prior=[stand.state.prior.radial, stand.state.prior.moments],
         best=stand.best,
         history=json.dumps([asdict(each) for each in stand.history]),
     )
@@ -107,7 +111,9 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
         with np.load(content, allow_pickle=False) as stored:
             arrays = dict(stored)
         history = tuple(_iteration(each) for each in json.loads(str(arrays["history"])))
-        theta, scales, best = arrays["theta"], arrays["scales"], arrays["best"]
+        theta, scales, best = arrays["theta"], arrays["former_scales"], arrays["best"]
+        prior, successes = Prior(*arrays["prior"].tolist()), int(arrays["successes"])
+        precision = arrays["precision"]
         damping, growth = float(arrays["damping"]), float(arrays["growth"])
         accepted, optimal = bool(arrays["accepted"]), bool(arrays["optimal"])
         same = str(arrays["fingerprint"]) == mark
@@ -124,8 +130,13 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
             f"{path}: belongs to another fit (other structures, labels, weights or potential); "
             "leave resume out to begin anew"
         )
-    here = replace(point(problem, theta), scales=scales)
-    return Progress(State(here, damping, growth, accepted, optimal), best, history)
+    here = point(problem, theta, scales=scales if scales.size else None, precision=precision)
+    state = State(here, damping, growth, accepted, optimal, prior, successes)
+    return Progress(state, best, history)
+
+
+def _or_empty(values: np.ndarray | None) -> np.ndarray:
+    return np.empty(0) if values is None else values
 
 
 def _iteration(fields: dict[str, Any]) -> Iteration:

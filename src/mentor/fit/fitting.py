@@ -187,9 +187,9 @@ def _best_start(problem: Problem, starts: int, seed: int) -> np.ndarray:
             state = begin(problem, theta)
             for _ in range(_START_ITERATIONS):
                 state = advance(problem, state)
-            if best is None or state.point.loss < best.loss:
+            if best is None or state.point.objective < best.objective:
                 best = state.point
-            task.advance(1, f"loss {best.loss:.4g}")
+            task.advance(1, f"loss {best.objective:.4g}")
     return best.solved
 
 

@@ -3,34 +3,35 @@
 The loss |r|² is quadratic in the linear coefficients x = (ξ⁰, ξ) and nonlinear in the radial ones,
 c. Each step of Levenberg and Marquardt,
 
-    min |r − J_c δc − J_x δx|² + λ |D δc|²,
+    min |r − J_c δc − J_x δx|² + λ |D δc|² + Σ_k p_k θ_k²,
 
 is damped in c only, so x is always optimal for the linearised problem; a step counts as progress by
-the loss that remains after x has been eliminated (variable projection, Golub & Pereyra, Inverse
-Problems 19, R1 (2003)). All of this is read off one triangle R of the QR factorisation of
-[J_x, J_c, r]: with the linear columns first, its lower right block is the projected problem in c.
+the objective that remains after x has been eliminated (variable projection, Golub & Pereyra,
+Inverse Problems 19, R1 (2003)). All of this is read off the sums JᵀJ and Jᵀr: a Gauss–Newton step
+corrects the rounding errors of the one before, since r itself is exact.
+
+The last term is a prior, θ_k ~ N(0, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
 
 The gauge f_μ → Σ_{μ'≤μ} A_{μμ'} f_μ' leaves the energy as it is: its directions have no gradient,
-and the damped step never moves along them.
+and the damped step hardly moves along them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_factor, cho_solve
 
-from mentor.fit.loss import LabelledSet, absorb, linearise
+from mentor.fit.loss import LabelledSet, NormalEquations, normal_equations
+from mentor.fit.prior import Prior
 from mentor.potential import Potential
-
-RIDGE = 1e-7
-"""Weight of a linear coefficient's own size, in units of the weight of its column of J: decides
-between coefficients that the data cannot tell apart, and does not move the others."""
 
 FIRST_DAMPING = 1e-2
 LARGEST_DAMPING = 1e8
 SMALLEST_DAMPING = 1e-12
 _FORGETTING = 0.7  # of the scales D from step to step
+_TINY = 1e-13  # added to the unit diagonal of matrices that are factorised
+_EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,69 +50,117 @@ class Problem:
         """The potential with parameters ``theta``."""
         return self.potential.with_parameters(theta)
 
+    def linearised(self, theta: np.ndarray) -> NormalEquations:
+        """JᵀJ, Jᵀr and |r|² at ``theta``."""
+        return normal_equations(self.at(theta).kernel, self.labelled)
+
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Parameters θ = (c, x) and the linearised problem there."""
+    """Parameters θ = (c, x), the linearised problem there, and the precision of the prior."""
 
     theta: np.ndarray
-    triangle: np.ndarray
-    """R of [J_x, J_c, r] and the ridge; shape (m + 1, m + 1)."""
-    scales: np.ndarray
-    """D, shape (p,)."""
+    equations: NormalEquations
+    precision: np.ndarray
+    """p, shape (m,)."""
+    radial_count: int
+    former_scales: np.ndarray | None = None
+    """D of the point before, shape (p,)."""
+
+    @cached_property
+    def _units(self) -> np.ndarray:
+        """Units of the parameters in which JᵀJ has a unit diagonal."""
+        sizes = np.diag(self.equations.matrix)
+        return 1.0 / np.sqrt(np.maximum(sizes, 1e-14 * sizes.max(initial=1e-300)))
+
+    @cached_property
+    def _matrix(self) -> np.ndarray:
+        """JᵀJ + P in those units."""
+        with_prior = self.equations.matrix + np.diag(self.precision)
+        return with_prior * self._units * self._units[:, None]
+
+    @cached_property
+    def _vector(self) -> np.ndarray:
+        return (self.equations.vector - self.precision * self.theta) * self._units
+
+    @cached_property
+    def _linear(self) -> tuple[np.ndarray, bool]:
+        """Cholesky factor of the block of x."""
+        p = self.radial_count
+        return cho_factor(self._matrix[p:, p:] + _TINY * np.eye(len(self.theta) - p))
+
+    @cached_property
+    def _best_linear(self) -> np.ndarray:
+        """δx that is optimal where δc = 0."""
+        return cho_solve(self._linear, self._vector[self.radial_count :])
+
+    @cached_property
+    def objective(self) -> float:
+        """Loss and prior after eliminating x, c as it is."""
+        here = self.equations.loss + float(self.precision @ self.theta**2)
+        return max(here - float(self._vector[self.radial_count :] @ self._best_linear), 0.0)
+
+    @cached_property
+    def _projected(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """JᵀJ and Jᵀr of c with x eliminated, and δx per δc."""
+        p = self.radial_count
+        follow = cho_solve(self._linear, self._matrix[p:, :p])
+        matrix = self._matrix[:p, :p] - self._matrix[:p, p:] @ follow
+        return matrix, self._vector[:p] - follow.T @ self._vector[p:], follow
+
+    @cached_property
+    def scales(self) -> np.ndarray:
+        """D, shape (p,)."""
+        own = np.sqrt(np.maximum(np.diag(self._projected[0]), 0.0)) / self._units[: len(self._c)]
+        own = np.maximum(own, own.max() * 1e-8) if own.any() else np.ones(len(own))
+        if self.former_scales is not None:
+            own = np.maximum(own, _FORGETTING * self.former_scales)
+        return own
 
     @property
-    def loss(self) -> float:
-        """Loss (with ridge) after eliminating x, c as it is."""
-        return float(np.sum(self.triangle[self._linear :, -1] ** 2))
-
-    @property
-    def _linear(self) -> int:
-        return len(self.theta) - len(self.scales)
+    def _c(self) -> np.ndarray:
+        return self.theta[: self.radial_count]
 
     @cached_property
     def _spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """σ, V and Uᵀr of the projected J_c D⁻¹ = U σ Vᵀ."""
-        n = self._linear
-        U, sigma, Vt = np.linalg.svd(self.triangle[n:-1, n:-1] / self.scales)
-        return sigma, Vt.T, U.T @ self.triangle[n:-1, -1]
+        """w, V and Vᵀq of the projected problem D⁻¹ J_cᵀJ_c D⁻¹ = V w Vᵀ, q = D⁻¹ J_cᵀr."""
+        matrix, vector, _ = self._projected
+        D = self.scales * self._units[: len(self._c)]
+        w, V = np.linalg.eigh(matrix / D / D[:, None])
+        return np.maximum(w, 0.0), V, V.T @ (vector / D)
 
     def step(self, damping: float) -> tuple[np.ndarray, float]:
-        """Parameters after the damped step, and the loss expected there."""
-        sigma, V, q = self._spectrum
-        dc = V @ (sigma / (sigma**2 + damping) * q) / self.scales
-        left = damping / (sigma**2 + damping) * q
-        return self._moved(dc), float(np.sum(left**2) + self.triangle[-1, -1] ** 2)
+        """Parameters after the damped step, and the objective expected there."""
+        w, V, q = self._spectrum
+        dc = V @ (q / (w + damping)) / (self.scales * self._units[: len(self._c)])
+        expected = self.objective - float(np.sum(q**2 * (w + 2 * damping) / (w + damping) ** 2))
+        return self._moved(dc), expected
 
     @property
     def solved(self) -> np.ndarray:
         """Parameters with x optimal for c as it is."""
-        return self._moved(np.zeros(len(self.scales)))
+        return self._moved(np.zeros(self.radial_count))
 
     def _moved(self, dc: np.ndarray) -> np.ndarray:
-        n = self._linear
-        right = self.triangle[:n, -1] - self.triangle[:n, n:-1] @ dc
-        dx = solve_triangular(self.triangle[:n, :n], right)
-        return self.theta + np.concatenate([dc, dx])
+        dx = self._best_linear - self._projected[2] @ dc if dc.any() else self._best_linear
+        return self.theta + np.concatenate([dc, dx]) * self._units
 
 
-def point(problem: Problem, theta: np.ndarray, scales: np.ndarray | None = None) -> Point:
-    """Linearise the problem at ``theta``; ``scales`` are those of the point before."""
-    p, m = problem.radial_count, len(theta)
-    n = m - p
-    columns = np.concatenate([np.arange(p, m), np.arange(p)])
-    triangle = linearise(problem.at(theta).kernel, problem.labelled, columns)
-    sizes = np.linalg.norm(triangle[:, :n], axis=0)
-    sizes = RIDGE * np.where(sizes > 0, sizes, 1.0)
-    ridge = np.zeros((n, m + 1))
-    ridge[:, :n] = np.diag(sizes)
-    ridge[:, -1] = -sizes * theta[p:]
-    triangle = absorb(triangle, ridge)
-    own = np.linalg.norm(triangle[n:-1, n:-1], axis=0)
-    own = np.maximum(own, own.max() * 1e-8) if own.any() else np.ones(p)
-    if scales is not None:
-        own = np.maximum(own, _FORGETTING * scales)
-    return Point(theta, triangle, own)
+def point(
+    problem: Problem,
+    theta: np.ndarray,
+    prior: Prior = Prior(),
+    scales: np.ndarray | None = None,
+    precision: np.ndarray | None = None,
+) -> Point:
+    """Linearise the problem at ``theta``; ``scales`` are those of the point before.
+
+    ``precision`` is that of ``prior`` there unless it is given.
+    """
+    equations = problem.linearised(theta)
+    if precision is None:
+        precision = prior.precision(problem.potential, equations.matrix)
+    return Point(theta, equations, precision, problem.radial_count, scales)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +174,13 @@ class State:
     """Whether the last trial was."""
     optimal: bool = True
     """Whether x is the optimal one at ``point``; J_c depends on it."""
+    prior: Prior = Prior()
+    successes: int = 0
 
     @property
     def exhausted(self) -> bool:
-        """Whether not even the smallest step lowers the loss."""
-        return self.damping > LARGEST_DAMPING or self.point.loss == 0.0
+        """Whether not even the smallest step lowers the objective."""
+        return self.damping > LARGEST_DAMPING or self.point.objective == 0.0
 
 
 def advance(problem: Problem, state: State) -> State:
@@ -143,21 +194,30 @@ def advance(problem: Problem, state: State) -> State:
     theta, expected = here.step(state.damping)
     gain = -1.0
     if np.isfinite(theta).all():
-        there = point(problem, theta, here.scales)
-        gain = (here.loss - there.loss) / max(here.loss - expected, np.finfo(float).tiny)
+        there = point(problem, theta, scales=here.scales, precision=here.precision)
+        foretold = max(here.objective - expected, np.finfo(float).tiny)
+        gain = min((here.objective - there.objective) / foretold, 1.0)
     if gain > 1e-4:
-        damping = state.damping * max(0.2, 1.0 - (2.0 * min(gain, 1.0) - 1.0) ** 3)
-        return State(there, max(damping, SMALLEST_DAMPING), optimal=False)
+        damping = max(state.damping * max(0.2, 1.0 - (2.0 * gain - 1.0) ** 3), SMALLEST_DAMPING)
+        prior, successes = state.prior, state.successes + 1
+        if successes % _EVIDENCE_EVERY == 0:
+            prior = prior.improved(problem, there)
+        precision = prior.precision(problem.potential, there.equations.matrix)
+        there = replace(there, precision=precision)
+        return State(there, damping, optimal=False, prior=prior, successes=successes)
     if not state.optimal:
-        here = point(problem, here.solved, here.scales)
-    return State(
-        here,
+        here = point(problem, here.solved, state.prior, here.scales)
+    return replace(
+        state,
+        point=here,
         damping=state.damping * state.growth,
         growth=2.0 * state.growth,
         accepted=False,
+        optimal=True,
     )
 
 
-def begin(problem: Problem, theta: np.ndarray) -> State:
+def begin(problem: Problem, theta: np.ndarray, prior: Prior = Prior()) -> State:
     """The state at ``theta`` with its linear coefficients replaced by the optimal ones."""
-    return State(point(problem, point(problem, theta).solved))
+    solved = point(problem, theta, prior).solved
+    return State(point(problem, solved, prior), prior=prior)

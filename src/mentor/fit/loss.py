@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from ase import Atoms
-from scipy.linalg.lapack import dtpqrt
 
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
@@ -31,7 +30,6 @@ VOIGT_COUNT = np.array([1, 1, 1, 2, 2, 2])
 WEIGHT = "weight"
 """Name in ``atoms.info`` of a configuration's weight w; 1 where it is absent."""
 
-_BLOCK = 8  # rows per column factorised at a time, few enough to stay in the cache
 _CHUNK = 32_000_000  # bytes of Jacobian held at a time
 
 
@@ -198,36 +196,26 @@ def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:
     return Loss(float(value), energy_rmse, force_rmse, virial_rmse)
 
 
-def linearise(kernel: Kernel, labelled: LabelledSet, columns: np.ndarray) -> np.ndarray:
-    """Triangle R of the QR factorisation of [J, r], J = −dr/dθ, r = label − potential, weighted.
+@dataclass(frozen=True, eq=False)
+class NormalEquations:
+    """A loss |r|² linearised: J = −dr/dθ, r = label − potential, weighted."""
 
-    RᵀR holds all of JᵀJ, Jᵀr and |r|², at the accuracy of J itself.
-
-    Parameters
-    ----------
-    columns
-        Order of the parameters in J, shape (m,).
-
-    Returns
-    -------
-    Upper triangular, shape (m + 1, m + 1).
-    """
-    size = len(columns) + 1
-    R = np.zeros((size, size), order="F")
-    for part in labelled.chunks(size):
-        R = absorb(R, _rows(kernel, part, columns))
-    return R
+    matrix: np.ndarray
+    """JᵀJ, shape (m, m)."""
+    vector: np.ndarray
+    """Jᵀr, shape (m,)."""
+    loss: float
+    """|r|²."""
 
 
-def absorb(R: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Triangle of the QR factorisation of ``rows`` below the triangle ``R``."""
-    size = len(R)
-    for start in range(0, len(rows), _BLOCK * size):
-        block = np.asfortranarray(rows[start : start + _BLOCK * size])
-        R, _, _, info = dtpqrt(0, min(32, size), R, block, overwrite_b=True)
-        if info != 0:
-            raise RuntimeError(f"tpqrt: argument {-info} is wrong")
-    return np.triu(R)
+def normal_equations(kernel: Kernel, labelled: LabelledSet) -> NormalEquations:
+    """JᵀJ, Jᵀr and |r|², summed over parts of the structures: memory does not grow with them."""
+    m = kernel.parameter_count
+    sums = np.zeros((m + 1, m + 1))
+    for part in labelled.chunks(m + 1):
+        rows = _rows(kernel, part, np.arange(m))
+        sums += rows.T @ rows
+    return NormalEquations(sums[:m, :m], sums[:m, m], float(sums[m, m]))
 
 
 def _rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""How large the parameters of a fit may be: a prior whose strength the data choose.
+
+Each parameter has a prior θ_k ~ N(0, s²/p_k), s² being the variance of the weighted residuals, with
+p_k = α w_k d_k: d_k is how much the labels tell of θ_k (the diagonal of JᵀJ, the mean energies of
+the species taken out), so √d_k θ_k is the parameter's part of the labels whatever its units, and
+w_k grows with the order k of the Chebyshev polynomials, so that radial functions are smooth where
+the labels do not say otherwise. The two strengths α, of the radial coefficients and of the
+moment_coeffs, maximise the evidence (MacKay, Neural Comput. 4, 415 (1992)):
+
+    α = γ s² / Σ_k w_k d_k θ_k²,   γ = Σ_k (1 − p_k Σ_kk),   s² = |r|² / (number of labels − γ),
+
+with Σ = (JᵀJ + P)⁻¹ and γ the number of parameters that the labels determine.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mentor.potential import Potential
+
+if TYPE_CHECKING:
+    from mentor.fit.least_squares import Point, Problem
+
+SMOOTHNESS = 4
+"""Power of (k + 1)/R in w_k."""
+
+WEAKEST, STRONGEST = 1e-14, 1e2
+_LARGEST_CHANGE = 10.0  # of a strength at a time
+_UNIT = 1e-12
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The strengths α."""
+
+    radial: float = 1e-10
+    moments: float = 1e-10
+
+    def precision(self, potential: Potential, matrix: np.ndarray) -> np.ndarray:
+        """P where JᵀJ is ``matrix``; shape (m,)."""
+        return self._strengths(potential) * unit_precision(potential, matrix)
+
+    def improved(self, problem: "Problem", point: "Point") -> "Prior":
+        """The strengths that the evidence at ``point`` asks for, a step towards them."""
+        potential = problem.potential
+        theta, matrix = point.solved, point.equations.matrix
+        unit, P = unit_precision(potential, matrix), point.precision
+        determined = 1.0 - P * posterior_variances(matrix, P)
+        residual = max(point.objective - float(P @ theta**2), 0.0)
+        free = max(problem.labelled.count - determined.sum(), 1.0)
+        radial, _, moments = _blocks(potential)
+
+        def strength(block: slice, now: float) -> float:
+            size = float(unit[block] @ theta[block] ** 2)
+            wanted = determined[block].sum() * residual / free / max(size, 1e-300)
+            wanted = np.clip(wanted, now / _LARGEST_CHANGE, now * _LARGEST_CHANGE)
+            return float(np.clip(wanted, WEAKEST, STRONGEST))
+
+        return replace(
+            self,
+            radial=strength(radial, self.radial),
+            moments=strength(moments, self.moments),
+        )
+
+    def _strengths(self, potential: Potential) -> np.ndarray:
+        radial, species, moments = _blocks(potential)
+        alpha = np.empty(potential.parameter_count)
+        alpha[radial], alpha[species], alpha[moments] = self.radial, _UNIT, self.moments
+        return alpha
+
+
+def unit_precision(potential: Potential, matrix: np.ndarray) -> np.ndarray:
+    """w d, the precision of a prior of unit strength, where JᵀJ is ``matrix``; shape (m,)."""
+    radial, species, moments = _blocks(potential)
+    mean = matrix[species]
+    explained = np.linalg.lstsq(matrix[species, species], mean, rcond=1e-10)[0]
+    d = np.maximum(np.diag(matrix) - np.einsum("ki,ki->i", mean, explained), 0.0)
+    d[species] = np.diag(matrix)[species]
+    for block in (radial, species, moments):
+        d[block] = np.maximum(d[block], 1e-6 * d[block].max(initial=1e-300))
+    order = np.arange(1, potential.radial_basis_size + 1) / potential.radial_basis_size
+    shape = potential.radial_coeffs.shape
+    d[radial] *= np.broadcast_to(order**SMOOTHNESS, shape).ravel()
+    return d
+
+
+def posterior_variances(matrix: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Diagonal of (JᵀJ + P)⁻¹."""
+    units = 1.0 / np.sqrt(np.maximum(np.diag(matrix) + precision, 1e-300))
+    scaled = (matrix + np.diag(precision)) * units * units[:, None]
+    inverse = np.linalg.inv(scaled + 1e-13 * np.eye(len(units)))
+    return np.diag(inverse) * units**2
+
+
+def _blocks(potential: Potential) -> tuple[slice, slice, slice]:
+    """Radial, species and moment coefficients in θ."""
+    p, C = potential.radial_coeffs.size, potential.species_count
+    return slice(p), slice(p, p + C), slice(p + C, None)
