@@ -138,6 +138,36 @@ class Kernel {
         variant_->jacobian(model_, nbh, out, mentor::thread_count(threads));
     }
 
+    void weighted_rows(const NeighbourArrays& arrays, const Array<double, nb::ndim<2>>& rows,
+                       const Array<const int32_t, nb::ndim<1>>& columns,
+                       const Array<const double, nb::ndim<1>>& energy_weights,
+                       const Array<const double, nb::ndim<1>>& force_weights,
+                       const Array<const double, nb::ndim<2>>& virial_weights, int threads) const {
+        arrays.check(model_.species());
+        const auto nbh = arrays.view();
+        const size_t N = nbh.atoms, S = nbh.structures;
+        require(energy_weights.size() == S && force_weights.size() == N &&
+                    virial_weights.shape(0) == S && virial_weights.shape(1) == 6,
+                "weights must have shapes (S,), (N,) and (S, 6)");
+        const auto known = [](const double* weights, size_t size) {
+            return size - std::count(weights, weights + size, 0.0);
+        };
+        require(rows.shape(0) == known(energy_weights.data(), S) +
+                                     3 * known(force_weights.data(), N) +
+                                     known(virial_weights.data(), 6 * S) &&
+                    rows.shape(1) >= columns.size(),
+                "rows must have one row for each weight and one column for each of columns");
+        for (size_t c = 0; c < columns.size(); ++c)
+            require(columns.data()[c] >= 0 && columns.data()[c] < model_.parameters(),
+                    "columns must be numbers of parameters");
+        const mentor::WeightedRows out{rows.data(),           static_cast<int64_t>(rows.shape(1)),
+                                       columns.data(),        static_cast<int64_t>(columns.size()),
+                                       energy_weights.data(), force_weights.data(),
+                                       virial_weights.data()};
+        nb::gil_scoped_release release;
+        variant_->weighted_rows(model_, nbh, out, mentor::thread_count(threads));
+    }
+
     mentor::ActiveSetInverse active_set(const Array<const double, nb::ndim<2>>& inverse) const {
         return {model_, {inverse.data(), inverse.data() + inverse.size()}};
     }
@@ -294,6 +324,9 @@ NB_MODULE(_core, module) {
         .def("jacobian", &Kernel::jacobian, "neighbourhoods"_a,
              "energies"_a.noconvert() = nb::none(), "forces"_a.noconvert() = nb::none(),
              "virials"_a.noconvert() = nb::none(), "threads"_a = 0)
+        .def("weighted_rows", &Kernel::weighted_rows, "neighbourhoods"_a, "rows"_a.noconvert(),
+             "columns"_a.noconvert(), "energy_weights"_a.noconvert(), "force_weights"_a.noconvert(),
+             "virial_weights"_a.noconvert(), "threads"_a = 0)
         .def("active_set", &Kernel::active_set, "inverse"_a.noconvert())
         .def_prop_ro("variant", &Kernel::variant)
         .def_prop_ro("planned", [](const Kernel& k) { return k.model().program->planned; })

@@ -10,8 +10,11 @@ void MENTOR_JOIN(evaluate_, MENTOR_ARCH, _mixed)(const Model&, const Neighbourho
                                                  const Outputs&, int threads);
 
 extern const Variant MENTOR_JOIN(variant_, MENTOR_ARCH, );
-const Variant MENTOR_JOIN(variant_, MENTOR_ARCH, ) = {
-    MENTOR_TEXT(MENTOR_ARCH), MENTOR_ARCH::evaluate, MENTOR_JOIN(evaluate_, MENTOR_ARCH, _mixed),
-    MENTOR_ARCH::jacobian, MENTOR_ARCH::find_pairs};
+const Variant MENTOR_JOIN(variant_, MENTOR_ARCH, ) = {MENTOR_TEXT(MENTOR_ARCH),
+                                                      MENTOR_ARCH::evaluate,
+                                                      MENTOR_JOIN(evaluate_, MENTOR_ARCH, _mixed),
+                                                      MENTOR_ARCH::jacobian,
+                                                      MENTOR_ARCH::weighted_rows,
+                                                      MENTOR_ARCH::find_pairs};
 
 }  // namespace mentor

@@ -1,5 +1,6 @@
 """Potentials and structures for tests: small, general, of every boundary condition."""
 
+import inspect
 from dataclasses import replace
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ from numpy.polynomial.chebyshev import chebvander
 
 import mentor
 from mentor.active_set import ActiveSet
+from mentor.kernel import Kernel
 from mentor.neighbourhoods import neighbourhoods
 
 ELEMENTS = ("Ag", "Pd", "Cu", "Au")
@@ -42,6 +44,13 @@ def potential(
         species_coeffs=rng.normal(size=species),
         moment_coeffs=rng.normal(size=blank.moment_coeffs.shape) / 5,
     )
+
+
+def built(potential: mentor.Potential, **how) -> Kernel:
+    """The kernel of ``potential``, compiled in another way."""
+    ways = {"threads", "variant", "precision", "contraction"}
+    fields = inspect.signature(Kernel).parameters.keys() - ways
+    return Kernel(**{name: getattr(potential, name) for name in fields}, **how)
 
 
 def structure(kind: str, species: int = 2, seed: int = 0) -> Atoms:

@@ -182,4 +182,35 @@ inline void jacobian(const Model& model, const Neighbourhoods& nb, const Jacobia
     });
 }
 
+/// The rows of the labels of a fit.
+inline void weighted_rows(const Model& model, const Neighbourhoods& nb, const WeightedRows& out,
+                          int threads) {
+    // how many rows of energies, forces and virials come before those of each structure
+    std::vector<std::array<int64_t, 3>> before(nb.structures + 1, {0, 0, 0});
+    const auto known = [](const double* weights, int64_t i) { return weights && weights[i] != 0; };
+    for (int64_t s = 0; s < nb.structures; ++s) {
+        auto& [energies, forces, virials] = before[s + 1] = before[s];
+        energies += known(out.energy_weights, s);
+        for (int64_t i = nb.structure_offsets[s]; i < nb.structure_offsets[s + 1]; ++i)
+            forces += 3 * known(out.force_weights, i);
+        for (int v = 0; v < 6; ++v) virials += known(out.virial_weights, 6 * s + v);
+    }
+    const int64_t all_energies = before.back()[0], all_forces = before.back()[1];
+    write_rows(model, nb, out.columns, out.width, threads, [&](int64_t s, RowPlaces& places) {
+        auto [energy, force, virial] = before[s];
+        force += all_energies, virial += all_energies + all_forces;
+        const auto next = [&](int64_t& row, double factor) -> RowPlace {
+            return {out.rows + out.stride * row++, factor};
+        };
+        if (known(out.energy_weights, s)) places.energy() = next(energy, out.energy_weights[s]);
+        const int64_t first = nb.structure_offsets[s];
+        for (int64_t i = first; i < nb.structure_offsets[s + 1]; ++i)
+            for (int d = 0; d < 3 && known(out.force_weights, i); ++d)
+                places.position(3 * (i - first) + d) = next(force, -out.force_weights[i]);
+        for (int v = 0; v < 6; ++v)
+            if (known(out.virial_weights, 6 * s + v))
+                places.strain(v) = next(virial, -out.virial_weights[6 * s + v]);
+    });
+}
+
 }  // namespace mentor::MENTOR_ARCH

@@ -332,6 +332,43 @@ class Kernel:
         )
         return result
 
+    def weighted_rows(
+        self,
+        neighbourhoods: "Neighbourhoods",
+        *,
+        energy_weights: np.ndarray,
+        force_weights: np.ndarray,
+        virial_weights: np.ndarray,
+        columns: np.ndarray,
+        room: int = 0,
+    ) -> np.ndarray:
+        """Rows of the Jacobian times the weights of their labels, without those of weight 0.
+
+        Parameters
+        ----------
+        energy_weights, force_weights, virial_weights
+            Shapes (S,), (N,) and (S, 6). Structures without forces or virial cost far less.
+        columns
+            The parameters that the columns are derivatives by, shape (n,).
+        room
+            Number of further columns, left unset.
+
+        Returns
+        -------
+        Rows of energies, then of forces, then of virials; shape (labels, n + ``room``).
+        """
+        weights = (energy_weights, force_weights, virial_weights)
+        count = sum(np.count_nonzero(w) * n for w, n in zip(weights, (1, 3, 1), strict=True))
+        rows = np.empty((count, len(columns) + room))
+        self._kernel.weighted_rows(
+            _arrays(neighbourhoods),
+            rows,
+            np.ascontiguousarray(columns, np.int32),
+            *(np.ascontiguousarray(w, float) for w in weights),
+            threads=self.threads,
+        )
+        return rows
+
 
 def _counts(neighbourhoods: "Neighbourhoods") -> tuple[int, int]:
     return len(neighbourhoods.types), len(neighbourhoods.structure_offsets) - 1

@@ -1,6 +1,5 @@
 """The kernel equals the NumPy oracle and finite differences, for every kind of structure."""
 
-import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,6 @@ import reference
 import samples
 from mentor import kernel
 from mentor.exceptions import InputError
-from mentor.kernel import Kernel
 from mentor.neighbourhoods import neighbourhoods
 from mentor.testing import check_derivatives, finite_difference
 
@@ -144,24 +142,17 @@ def test_a_batch_equals_its_structures_one_by_one():
         assert largest(jacobian.virials[s] - alone.virials[0]) <= 1e-12 * scale
 
 
-def built(potential, **how) -> Kernel:
-    """The kernel of ``potential``, compiled in another way."""
-    ways = {"threads", "variant", "precision", "contraction"}
-    fields = inspect.signature(Kernel).parameters.keys() - ways
-    return Kernel(**{name: getattr(potential, name) for name in fields}, **how)
-
-
 def test_the_number_of_threads_changes_nothing():
     potential = samples.potential(2, level=12)
     nb = neighbours(potential, samples.structure("triclinic crystal", 2) * (4, 3, 3))
-    one, rows = built(potential, threads=1).evaluate_with_rows(nb)
+    one, rows = samples.built(potential, threads=1).evaluate_with_rows(nb)
     for threads in (2, 3, 7):
-        many, many_rows = built(potential, threads=threads).evaluate_with_rows(nb)
+        many, many_rows = samples.built(potential, threads=threads).evaluate_with_rows(nb)
         assert np.array_equal(one.site_energies, many.site_energies)
         assert np.array_equal(rows, many_rows)
         assert largest(one.forces - many.forces) <= 1e-12
         assert largest(one.virials - many.virials) <= 1e-10
-        again = built(potential, threads=threads).evaluate(nb)
+        again = samples.built(potential, threads=threads).evaluate(nb)
         assert np.array_equal(many.forces, again.forces)
         assert np.array_equal(many.virials, again.virials)
 
@@ -171,7 +162,7 @@ def test_every_instruction_set_gives_the_same(variant):
     potential = samples.potential(2, level=12, radial_basis_type="RBChebyshev_zbl")
     nb = neighbours(potential, [samples.structure(kind, 2) for kind in KINDS])
     expected = potential.kernel.evaluate(nb)
-    result, rows = built(potential, variant=variant).evaluate_with_rows(nb)
+    result, rows = samples.built(potential, variant=variant).evaluate_with_rows(nb)
     expected_rows = potential.kernel.rows(nb)
     scale = max(1, largest(expected.forces))
     assert largest(result.site_energies - expected.site_energies) <= 1e-12 * scale
@@ -237,16 +228,16 @@ def test_finite_differences_of_a_known_function():
 def test_mixed_precision_is_single_precision_close(variant):
     potential = samples.potential(2, level=16)
     nb = neighbours(potential, samples.structure("triclinic crystal", 2) * (2, 2, 2))
-    double = built(potential, variant=variant).evaluate(nb)
-    mixed = built(potential, variant=variant, precision="mixed").evaluate(nb)
+    double = samples.built(potential, variant=variant).evaluate(nb)
+    mixed = samples.built(potential, variant=variant, precision="mixed").evaluate(nb)
     scale = np.abs(double.forces).max()
     assert 0 < largest(double.forces - mixed.forces) <= 2e-5 * scale
     assert largest(double.site_energies - mixed.site_energies) <= 2e-5 * scale
     assert largest(double.virials - mixed.virials) <= 2e-4 * scale
-    rows = [built(potential, precision=p).rows(nb) for p in ("double", "mixed")]
+    rows = [samples.built(potential, precision=p).rows(nb) for p in ("double", "mixed")]
     assert np.array_equal(*rows)
 
 
 def test_an_unknown_precision_is_refused():
     with pytest.raises(InputError, match="precision = 'half' is not one of double, mixed"):
-        built(samples.potential(1, level=6), precision="half")
+        samples.built(samples.potential(1, level=6), precision="half")

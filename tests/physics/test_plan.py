@@ -8,20 +8,7 @@ import pytest
 import mentor
 import reference
 import samples
-from mentor.kernel import Kernel
 from mentor.neighbourhoods import neighbourhoods
-
-
-def built(potential, **how) -> Kernel:
-    fields = {name: getattr(potential, name) for name in _FIELDS}
-    return Kernel(**fields, **how)
-
-
-_FIELDS = (
-    *("radial_basis_type", "scaling", "min_dist", "max_dist", "radial_coeffs", "species_coeffs"),
-    *("moment_coeffs", "alpha_moments_count", "alpha_index_basic", "alpha_index_times"),
-    "alpha_moment_mapping",
-)
 
 
 def neighbours(potential, kind):
@@ -39,7 +26,7 @@ def assert_same(one, two, tolerance):
 def test_plan_and_schedule_agree_at_every_level(level):
     potential = samples.potential(2, level=level)
     nb = neighbours(potential, "triclinic crystal")
-    planned, plain = built(potential), built(potential, contraction="schedule")
+    planned, plain = samples.built(potential), samples.built(potential, contraction="schedule")
     assert planned.planned
     assert not plain.planned
     assert_same(planned.evaluate(nb), plain.evaluate(nb), 1e-10)
@@ -51,7 +38,7 @@ def test_plan_and_schedule_agree_at_every_level(level):
 def test_rows_and_jacobians_agree(kind):
     potential = samples.potential(2, level=12)
     nb = neighbours(potential, kind)
-    planned, plain = built(potential), built(potential, contraction="schedule")
+    planned, plain = samples.built(potential), samples.built(potential, contraction="schedule")
     rows, exact = planned.rows(nb), plain.rows(nb)
     assert np.abs(rows - exact).max() <= 1e-11 * max(1, np.abs(exact).max())
     for name in ("energies", "forces", "virials"):
@@ -62,7 +49,9 @@ def test_rows_and_jacobians_agree(kind):
 @pytest.mark.parametrize("level", [8, 12, 16, 20])
 def test_a_plan_saves_operations(level):
     potential = samples.potential(1, level=level)
-    plan, schedule = (built(potential, contraction=c).operations for c in ("plan", "schedule"))
+    plan, schedule = (
+        samples.built(potential, contraction=c).operations for c in ("plan", "schedule")
+    )
     assert plan <= 0.75 * schedule
 
 
@@ -76,8 +65,9 @@ def test_part_of_a_basis_is_planned_as_well():
         moment_coeffs=potential.moment_coeffs[kept],
     )
     nb = neighbours(part, "triclinic crystal")
-    assert built(part).planned
-    assert_same(built(part).evaluate(nb), built(part, contraction="schedule").evaluate(nb), 1e-11)
+    assert samples.built(part).planned
+    planned, plain = samples.built(part), samples.built(part, contraction="schedule")
+    assert_same(planned.evaluate(nb), plain.evaluate(nb), 1e-11)
 
 
 def test_what_is_no_invariant_is_run_as_it_stands():
@@ -104,7 +94,7 @@ def test_published_potentials_are_planned(published):
 def test_mixed_precision_of_published_potentials(published, efs, name):
     """Documented: forces within 1e-4 eV/Å of double precision."""
     potential = published(name)
-    mixed = built(potential, precision="mixed")
+    mixed = samples.built(potential, precision="mixed")
     for atoms, _ in efs[name]:
         nb = neighbourhoods(atoms, potential.max_dist, potential.elements)
         exact, single = potential.kernel.evaluate(nb), mixed.evaluate(nb)
@@ -137,7 +127,7 @@ def test_grades_do_not_depend_on_threads_or_on_the_company():
     inverse = potential.active_set.inverse
     expected = np.tile(potential.grades(alone), 27)
     for threads in (1, 2, 3):
-        kernel = built(potential, threads=threads)
+        kernel = samples.built(potential, threads=threads)
         assert np.abs(kernel.grades(nb, kernel.active_set(inverse)) - expected).max() <= 1e-9
 
 

@@ -251,26 +251,26 @@ def normal_equations(kernel: Kernel, labelled: LabelledSet) -> NormalEquations:
 
 def _rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:
     """Weighted rows [J, r] of the labels that exist."""
-    wants = {"forces": bool(part.force_weights.any()), "virial": bool(part.virial_weights.any())}
-    J = kernel.jacobian(part.neighbourhoods, **wants)
-    now = kernel.evaluate(part.neighbourhoods, **wants)
-    blocks = [(part.energy_weights, J.energies, part.energies - now.energies)]
-    if wants["forces"]:
-        w = np.repeat(part.force_weights, 3)
-        r = (part.forces - now.forces).ravel()
-        blocks.append((w, J.forces.reshape(len(w), -1), r))
-    if wants["virial"]:
-        w = part.virial_weights.ravel()
-        r = (part.virials - now.virials).ravel()
-        blocks.append((w, J.virials.reshape(len(w), -1), r))
-    rows = []
-    for w, jacobian, r in blocks:
-        known = w > 0
-        block = np.empty((np.count_nonzero(known), len(columns) + 1))
-        block[:, :-1] = jacobian[np.ix_(known, columns)]
-        block[:, -1] = r[known]
-        rows.append(block * w[known, None])
-    return np.concatenate(rows)
+    w_energy, w_force, w_virial = part.energy_weights, part.force_weights, part.virial_weights
+    rows = kernel.weighted_rows(
+        part.neighbourhoods,
+        energy_weights=w_energy,
+        force_weights=w_force,
+        virial_weights=w_virial,
+        columns=columns,
+        room=1,
+    )
+    now = kernel.evaluate(
+        part.neighbourhoods, forces=bool(w_force.any()), virial=bool(w_virial.any())
+    )
+    residuals = [((part.energies - now.energies) * w_energy)[w_energy > 0]]
+    if now.forces is not None:
+        force = (part.forces - now.forces) * w_force[:, None]
+        residuals.append(force[w_force > 0].ravel())
+    if now.virials is not None:
+        residuals.append(((part.virials - now.virials) * w_virial)[w_virial > 0])
+    rows[:, -1] = np.concatenate(residuals)
+    return rows
 
 
 def _rms(values: np.ndarray) -> float:
