@@ -24,7 +24,7 @@ from mentor.potential import Potential
 from mentor.structures import labels
 
 _FREEDOM = 4.0  # degrees of freedom of the t distribution
-_ZERO = 1e-4  # part of the largest error below which one is zero by symmetry
+_NOTHING, _ZERO = 1e-6, 1e-3  # eV or eV/Å; part of the median: what is zero by symmetry is below
 _FLOOR = 0.3  # part of the median scale below which no scale falls
 _NORMAL = 1.4826  # standard deviation of normal numbers in units of their median |x|
 
@@ -160,6 +160,18 @@ def spread(values: np.ndarray) -> float:
     return _NORMAL * float(np.median(values)) if len(values) else 0.0
 
 
+def not_zero(sizes: np.ndarray) -> np.ndarray:
+    """Which of ``sizes`` (S,) are known and not zero by symmetry."""
+    some = np.nan_to_num(sizes) > _NOTHING
+    return some & (sizes > _ZERO * np.median(sizes[some])) if some.any() else some
+
+
+def typical(sizes: np.ndarray) -> float:
+    """Median of ``sizes`` that are not zero by symmetry; 0 of none."""
+    some = not_zero(sizes)
+    return float(np.median(sizes[some])) if some.any() else 0.0
+
+
 def _scales(errors: np.ndarray, terms: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
     """σ = √(Σ_k a_k² terms_k) of ``errors`` (n,), for ``everywhere`` (k, S), shape (S,)."""
     usual = spread(errors)
@@ -186,9 +198,7 @@ def _of_size(errors: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
     Errors that symmetry makes zero say nothing about the others.
     """
-    known = np.isfinite(errors)
-    if known.any():
-        known &= errors > _ZERO * np.max(errors[known])
+    known = not_zero(errors)
     if not known.any():
         return np.full(len(errors), np.inf)
     terms = np.array([np.ones(len(errors)), sizes**2])

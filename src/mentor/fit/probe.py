@@ -13,7 +13,7 @@ from ase import Atoms
 
 from mentor import potential as potentials
 from mentor import progress
-from mentor.fit.comparison import Comparison, compare, spread
+from mentor.fit.comparison import Comparison, compare, spread, typical
 from mentor.fit.fitting import fit
 from mentor.fit.robust import Trust, downweight
 from mentor.fit.weighing import with_terms
@@ -27,13 +27,14 @@ LEVELS = (8, 12, 16)
 FEWEST = 10
 """Structures with energies below which nothing can be said."""
 
-_ITERATIONS, _ROUNDS = 5, 3
+_ITERATIONS, _ROUNDS = 4, 3
 _RADIAL_BASIS_SIZE = 8
 _SIZES = ((4, 3), (6, 4))  # levels and sizes of the radial basis where there are few labels
 _LABELS = 4  # per parameter, at least
-_ENERGIES = 2000  # structures fitted to, at most
+_ENERGIES, _ATOMS = 2000, 8000  # structures fitted to and atoms in them, at most
 _FORCES = 100  # force components fitted to per parameter, at most
 _SEEN = 10.0  # an error of 1 eV should be so many times the usual
+_RELATIVE = 0.12  # error of forces
 _FORCE_WEIGHT = 0.01  # Å², where forces are of the order of ...
 _FORCE = 0.3  # eV/Å
 
@@ -44,8 +45,6 @@ class Probe:
 
     potential: Potential
     comparison: Comparison
-    structures: list[Atoms]
-    """Those it was fitted to, with their final weights."""
 
 
 def probe(structures: Sequence[Atoms], elements: Sequence[str], cutoff: float) -> Probe | None:
@@ -64,20 +63,14 @@ def probe(structures: Sequence[Atoms], elements: Sequence[str], cutoff: float) -
     count = np.count_nonzero(np.isfinite(energies)) + sum(
         0 if each.forces is None else each.forces.size for each in known
     )
-    part = _part(len(structures), _ENERGIES)
-    shortest = min(shortest_distances(structures, cutoff).values(), default=0.5 * cutoff)
+    most = _ATOMS / np.mean([len(atoms) for atoms in structures])
+    part = _part(len(structures), int(min(_ENERGIES, max(FEWEST, most))))
+    shortest = _shortest(structures, cutoff)
     best = None
     levels = [(level, _RADIAL_BASIS_SIZE) for level in LEVELS]
     with progress.task("check the labels", len(levels) * _ROUNDS) as task:
         for level, size in [*_SIZES, *levels]:
-            start = potentials.init(
-                level=level,
-                elements=tuple(elements),
-                cutoff=cutoff,
-                min_dist=CLOSER * shortest,
-                radial_basis_size=size,
-                core=False,
-            )
+            start = _untrained(level, size, elements, cutoff, shortest)
             if _LABELS * start.parameter_count > count and level > _SIZES[0][0]:
                 break
             larger = _LABELS * start.parameter_count
@@ -87,6 +80,30 @@ def probe(structures: Sequence[Atoms], elements: Sequence[str], cutoff: float) -
             if _sees(best.comparison):
                 break
     return best
+
+
+def small_potential(
+    structures: Sequence[Atoms], elements: Sequence[str], cutoff: float
+) -> Potential:
+    """The untrained potential that a probe of few structures starts from."""
+    return _untrained(*_SIZES[-1], elements, cutoff, _shortest(structures, cutoff))
+
+
+def _shortest(structures: Sequence[Atoms], cutoff: float) -> float:
+    return min(shortest_distances(structures, cutoff).values(), default=0.5 * cutoff)
+
+
+def _untrained(
+    level: int, size: int, elements: Sequence[str], cutoff: float, shortest: float
+) -> Potential:
+    return potentials.init(
+        level=level,
+        elements=tuple(elements),
+        cutoff=cutoff,
+        min_dist=CLOSER * shortest,
+        radial_basis_size=size,
+        core=False,
+    )
 
 
 def _fitted(
@@ -111,7 +128,7 @@ def _fitted(
         weighted = with_terms(
             chosen, trust.energy[part], trust.force[part] * with_forces, np.zeros(len(part))
         )
-        with progress.reporting(progress.Reporter()):
+        with progress.reporting(progress.Reporter()), np.errstate(over="ignore"):
             potential = fit(
                 potential,
                 weighted,
@@ -125,12 +142,14 @@ def _fitted(
         comparison = compare(potential, structures)
         trust = Trust.of(comparison)
         task.advance()
-    return Probe(potential, comparison, weighted)
+    return Probe(potential, comparison)
 
 
 def _sees(comparison: Comparison) -> bool:
-    """Whether an error of 1 eV would stand out in nearly all structures."""
-    return bool(np.quantile(comparison.energy_scales, 0.98) <= 1.0 / _SEEN)
+    """Whether an error of 1 eV or forces in another unit would stand out in most structures."""
+    energies = np.quantile(comparison.energy_scales, 0.98) <= 1.0 / _SEEN
+    forces = typical(comparison.force_errors) <= _RELATIVE * typical(comparison.predicted_forces)
+    return bool(energies and forces)
 
 
 def _part(count: int, most: int) -> np.ndarray:
@@ -153,13 +172,6 @@ def _force_sizes(known: Sequence) -> np.ndarray:
     return np.array(
         [np.nan if x.forces is None else np.sqrt(np.mean(x.forces**2)) for x in known]
     )
-
-
-def typical(sizes: np.ndarray) -> float:
-    """Median of ``sizes`` that are not zero by symmetry; 0 of none."""
-    sizes = sizes[np.isfinite(sizes)]
-    sizes = sizes[sizes > 1e-4 * sizes.max(initial=0.0)]
-    return float(np.median(sizes)) if len(sizes) else 0.0
 
 
 def _above_atoms(structures: Sequence[Atoms], energies: np.ndarray) -> np.ndarray:

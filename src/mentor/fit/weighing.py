@@ -66,6 +66,18 @@ def with_terms(
     return result
 
 
+def without_weights(structures: Sequence[Atoms]) -> list[Atoms]:
+    """Copies of ``structures`` that all count alike."""
+    result = []
+    for atoms in structures:
+        copy = light_copy(atoms)
+        for name in (WEIGHT, *TERM_WEIGHTS):
+            copy.info.pop(name, None)
+            copy.arrays.pop(name, None)
+        result.append(copy)
+    return result
+
+
 def light_copy(atoms: Atoms) -> Atoms:
     """A copy with the labels of ``atoms``."""
     copy = atoms.copy()
