@@ -5,6 +5,7 @@ structure of the set is for its owner to say.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +17,7 @@ from mentor.fit.disagreement import BEFORE, disagreements
 from mentor.fit.errors import group_of
 from mentor.fit.findings import Finding, in_order
 from mentor.fit.probe import probe, small_potential
+from mentor.fit.robust import Trust
 from mentor.fit.weighing import without_weights
 from mentor.neighbourhoods import find_pairs
 from mentor.structures import labels
@@ -26,10 +28,18 @@ _SAME = 1e-3  # Å by which positions of one structure given twice may differ
 _ENERGY, _FORCE = 0.002, 0.05  # eV/atom and eV/Å by which labels of one structure may differ
 
 
-def check(
-    structures: Sequence[Atoms], elements: Sequence[str], cutoff: float
-) -> tuple[Finding, ...]:
-    """What is odd about labelled ``structures``, numbered from 0.
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What is odd about S structures."""
+
+    findings: tuple[Finding, ...]
+    """Numbered from 0."""
+    trust: Trust
+    """How much each label counts in a robust fit."""
+
+
+def check(structures: Sequence[Atoms], elements: Sequence[str], cutoff: float) -> Checked:
+    """What is odd about labelled ``structures``.
 
     Parameters
     ----------
@@ -45,7 +55,11 @@ def check(
         judge = probe(plain, elements, cutoff)
     except (LinAlgError, FloatingPointError):  # labels beyond all bounds
         judge = None
+    trust = Trust.full(len(structures))
     if judge is not None:
+        own = Trust.of(judge.comparison)
+        trust.energy[usable], trust.force[usable] = own.energy, own.force
+        trust.stress[usable] = own.stress
         start = small_potential(plain, elements, cutoff)
         units = energies_beside_forces(start, plain) + stresses_beside_energies(judge.comparison)
         found += units
@@ -53,7 +67,7 @@ def check(
             Finding(usable[each.index], each.group, each.kind, each.reason)
             for each in disagreements(judge.comparison, plain, BEFORE)
         ]
-    return in_order(found)
+    return Checked(in_order(found), trust)
 
 
 def _too_close(structures: Sequence[Atoms]) -> list[Finding]:
@@ -107,7 +121,9 @@ def _contradictions(structures: Sequence[Atoms]) -> list[Finding]:
 
 def _place(atoms: Atoms) -> np.ndarray:
     """Cell and positions relative to the first atom, shape (9 + 3 N,)."""
-    return np.concatenate([atoms.cell.array.ravel(), (atoms.positions - atoms.positions[0]).ravel()])
+    return np.concatenate(
+        [atoms.cell.array.ravel(), (atoms.positions - atoms.positions[0]).ravel()]
+    )
 
 
 def _contradiction(first: Atoms, second: Atoms) -> str:

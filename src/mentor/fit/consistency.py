@@ -33,7 +33,8 @@ ENERGY_RATIOS = {
 """How much energies vary beside what forces imply, in eV and eV/Å."""
 
 _FEWEST, _MOST, _ATOMS, _ITERATIONS = 10, 150, 3000, 8
-_EXPLAINED = 0.4  # part of the variation left unexplained up to which something can be said
+_EXPLAINED = 0.25  # part of the variation left unexplained up to which something can be said
+_HARDLY = 1e-8  # weight of energies beside that of forces; absolute energies need some
 _OTHER = 0.35  # difference of logarithms from which units differ
 
 
@@ -52,7 +53,7 @@ def energies_beside_forces(start: Potential, structures: Sequence[Atoms]) -> lis
     with progress.reporting(progress.Reporter()):
         fitted = fit(
             start,
-            with_terms(chosen, none, none + 1, none),
+            with_terms(chosen, none + _HARDLY, none + 1, none),
             energy_weight=1.0,
             force_weight=1.0,
             max_iterations=_ITERATIONS,
@@ -62,11 +63,11 @@ def energies_beside_forces(start: Potential, structures: Sequence[Atoms]) -> lis
     if ratio is None or (ratio > 0 and abs(np.log(ratio)) <= _OTHER):
         return []
     what = f"energies vary {ratio:.3g} times as much between structures as forces imply"
-    unit = unit_of(ratio, ENERGY_RATIOS)
+    question = unit_of(ratio, ENERGY_RATIOS)
     if ratio < 0:
         what = "energies rise where forces say that they fall"
-        unit = "is the sign of the forces reversed"
-    return [Finding(None, "all", "units", what + (f"; {unit}?" if unit else ""))]
+        question = "is the sign of the forces reversed"
+    return [Finding(None, "all", "units", f"{what}; {question}?")] if question else []
 
 
 def stresses_beside_energies(comparison: Comparison) -> list[Finding]:

@@ -98,18 +98,14 @@ def _energies(comparison: Comparison, limits: Limits) -> dict[int, str]:
     return reasons
 
 
-def _forces(
-    comparison: Comparison, structures: Sequence[Atoms], limits: Limits
-) -> dict[int, str]:
+def _forces(comparison: Comparison, structures: Sequence[Atoms], limits: Limits) -> dict[int, str]:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, cosine = _aligned(comparison.per_structure, *comparison.forces)
     clear = comparison.predicted_forces > _CLEAR * np.min(comparison.force_scales)
     reasons = _lengths(ratio, cosine, clear, "forces", FORCE_UNITS)
     least = limits.force * typical(comparison.predicted_forces)
     scores = comparison.force_scores
-    odd = (scores > limits.score) & (
-        (comparison.force_errors > least) | (scores > limits.far)
-    )
+    odd = (scores > limits.score) & ((comparison.force_errors > least) | (scores > limits.far))
     errors = np.linalg.norm(comparison.forces[1] - comparison.forces[0], axis=1)
     largest, atom = comparison.largest(np.nan_to_num(errors))
     total = np.sqrt(3 * comparison.counts) * comparison.force_errors
@@ -138,9 +134,7 @@ def _stresses(comparison: Comparison, limits: Limits) -> dict[int, str]:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, cosine = _aligned(_rms, *comparison.virials)
     size = _rms(comparison.virials[1])
-    clear = size / comparison.counts > _CLEAR * np.min(
-        comparison.virial_scales / comparison.counts
-    )
+    clear = size / comparison.counts > _CLEAR * np.min(comparison.virial_scales / comparison.counts)
     reasons = _lengths(ratio, cosine, clear, "stress", STRESS_UNITS)
     large = comparison.virial_errors > typical(size)
     odd = (comparison.virial_scores > 2 * limits.score) & large

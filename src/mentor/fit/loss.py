@@ -31,8 +31,8 @@ WEIGHT = "weight"
 """Name in ``atoms.info`` of a configuration's weight w; 1 where it is absent."""
 
 TERM_WEIGHTS = ("energy_weight", "force_weight", "stress_weight")
-"""Names in ``atoms.info`` of factors of one of its terms; 1 where they are absent. Those of the forces
-of each atom are in ``atoms.arrays["force_weight"]``, shape (N,)."""
+"""Names in ``atoms.info`` of factors of one of its terms; 1 where they are absent. Those of the
+forces of each atom are in ``atoms.arrays["force_weight"]``, shape (N,)."""
 
 _CHUNK = 32_000_000  # bytes of Jacobian held at a time
 

@@ -1,8 +1,8 @@
 """A small potential that judges labels: fitted in seconds, and not pulled by the wrong ones.
 
 Most structures of a set are labelled consistently, so a small Moment Tensor Potential learns from
-them roughly what energy, forces and stress any of them must have. It grows until an error of 1 eV in
-nearly any structure would stand out, or it is as large as pays.
+them roughly what energy, forces and stress any of them must have. It grows until an error of 1 eV
+or forces in another unit would stand out in most structures, or it is as large as pays.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers
 
 from mentor import potential as potentials
 from mentor import progress
@@ -169,9 +170,7 @@ def _with_forces(structures: Sequence[Atoms], sizes: np.ndarray, parameters: int
 
 def _force_sizes(known: Sequence) -> np.ndarray:
     """Root mean square force of each structure, eV/Å; NaN where there are none."""
-    return np.array(
-        [np.nan if x.forces is None else np.sqrt(np.mean(x.forces**2)) for x in known]
-    )
+    return np.array([np.nan if x.forces is None else np.sqrt(np.mean(x.forces**2)) for x in known])
 
 
 def _above_atoms(structures: Sequence[Atoms], energies: np.ndarray) -> np.ndarray:
@@ -185,9 +184,10 @@ def _above_atoms(structures: Sequence[Atoms], energies: np.ndarray) -> np.ndarra
     return rest / (spread(rest) or 1.0)
 
 
-def compositions(structures: Sequence[Atoms]) -> np.ndarray:
-    """How many atoms of each element the structures have, shape (S, elements)."""
-    numbers = sorted({z for atoms in structures for z in atoms.numbers.tolist()})
+def compositions(structures: Sequence[Atoms], elements: Sequence[str] | None = None) -> np.ndarray:
+    """How many atoms of each element (by default all there are) structures have, (S, elements)."""
+    numbers = [atomic_numbers[symbol] for symbol in elements or ()]
+    numbers = numbers or sorted({z for atoms in structures for z in atoms.numbers.tolist()})
     return np.array([[np.sum(atoms.numbers == z) for z in numbers] for atoms in structures], float)
 
 
