@@ -50,10 +50,10 @@ class Limits:
     """Score that needs no least difference."""
 
 
-BEFORE = Limits(score=7.0, energy=0.3, force=0.5)
+BEFORE = Limits(score=7.0, energy=0.3, force=0.4)
 """Before the fit, where a small potential is the judge."""
 
-AFTER = Limits(score=7.0, energy=0.0, force=0.1)
+AFTER = Limits(score=7.0, energy=0.0, force=0.3)
 """After the fit."""
 
 _ALIGNED = 0.95  # cosine between labels and predictions from which only the length may be wrong
@@ -101,9 +101,10 @@ def _energies(comparison: Comparison, limits: Limits) -> dict[int, str]:
 def _forces(comparison: Comparison, structures: Sequence[Atoms], limits: Limits) -> dict[int, str]:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, cosine = _aligned(comparison.per_structure, *comparison.forces)
-    clear = comparison.predicted_forces > _CLEAR * np.min(comparison.force_scales)
-    reasons = _lengths(ratio, cosine, clear, "forces", FORCE_UNITS)
+        unsure = np.min(comparison.force_scales) / comparison.predicted_forces
     least = limits.force * typical(comparison.predicted_forces)
+    unsure[~(comparison.force_errors > least)] = np.inf
+    reasons = _lengths(ratio, cosine, unsure, "forces", FORCE_UNITS)
     scores = comparison.force_scores
     odd = (scores > limits.score) & ((comparison.force_errors > least) | (scores > limits.far))
     errors = np.linalg.norm(comparison.forces[1] - comparison.forces[0], axis=1)
@@ -133,9 +134,9 @@ def _forces(comparison: Comparison, structures: Sequence[Atoms], limits: Limits)
 def _stresses(comparison: Comparison, limits: Limits) -> dict[int, str]:
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio, cosine = _aligned(_rms, *comparison.virials)
-    size = _rms(comparison.virials[1])
-    clear = size / comparison.counts > _CLEAR * np.min(comparison.virial_scales / comparison.counts)
-    reasons = _lengths(ratio, cosine, clear, "stress", STRESS_UNITS)
+        size = _rms(comparison.virials[1])
+        unsure = comparison.counts / size * np.min(comparison.virial_scales / comparison.counts)
+    reasons = _lengths(ratio, cosine, unsure, "stress", STRESS_UNITS)
     large = comparison.virial_errors > typical(size)
     odd = (comparison.virial_scores > 2 * limits.score) & large
     volumes = comparison.volumes * GPA
@@ -162,16 +163,24 @@ def _rms(tensors: np.ndarray) -> np.ndarray:
 
 
 def _lengths(
-    ratio: np.ndarray, cosine: np.ndarray, clear: np.ndarray, what: str, units: Mapping[str, float]
+    ratio: np.ndarray,
+    cosine: np.ndarray,
+    unsure: np.ndarray,
+    what: str,
+    units: Mapping[str, float],
 ) -> dict[int, str]:
-    """Structures whose labels point as expected, or just opposite, but have another length."""
+    """Structures whose labels point as expected, or just opposite, but have another length.
+
+    ``unsure`` (S,) is the error that a predicted length has at least, in units of the length.
+    """
     be, them = ("is", "it") if what == "stress" else ("are", "they")
     cosine, ratio = np.abs(np.nan_to_num(cosine)), np.nan_to_num(ratio)
-    comparable = clear & (cosine > _ROUGHLY) & (ratio != 0)
+    comparable = (unsure < 1 / _CLEAR) & (cosine > _ROUGHLY) & (ratio != 0)
     logarithms = np.zeros(len(ratio))
     logarithms[comparable] = np.abs(np.log(np.abs(ratio[comparable])))
     aligned = comparable & (cosine > _ALIGNED)
-    other = logarithms > max(_OTHER, _SCATTER * spread(logarithms[aligned]))
+    scatter = spread(logarithms[aligned] / unsure[aligned]) * unsure
+    other = logarithms > np.maximum(_OTHER, _SCATTER * scatter)
     odd = (aligned & (other | (ratio < 0))) | (comparable & (logarithms > _VERY_OTHER))
     reasons = {}
     for s in np.flatnonzero(odd).tolist():
