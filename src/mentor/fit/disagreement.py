@@ -103,8 +103,8 @@ def _forces(comparison: Comparison, structures: Sequence[Atoms], limits: Limits)
         ratio, cosine = _aligned(comparison.per_structure, *comparison.forces)
         unsure = np.min(comparison.force_scales) / comparison.predicted_forces
     least = limits.force * typical(comparison.predicted_forces)
-    unsure[~(comparison.force_errors > least)] = np.inf
     reasons = _lengths(ratio, cosine, unsure, "forces", FORCE_UNITS)
+    reasons = {s: why for s, why in reasons.items() if comparison.force_errors[s] > least}
     scores = comparison.force_scores
     odd = (scores > limits.score) & ((comparison.force_errors > least) | (scores > limits.far))
     errors = np.linalg.norm(comparison.forces[1] - comparison.forces[0], axis=1)
@@ -179,6 +179,7 @@ def _lengths(
     logarithms = np.zeros(len(ratio))
     logarithms[comparable] = np.abs(np.log(np.abs(ratio[comparable])))
     aligned = comparable & (cosine > _ALIGNED)
+    unsure = np.where(comparable, unsure, 0.0)
     scatter = spread(logarithms[aligned] / unsure[aligned]) * unsure
     other = logarithms > np.maximum(_OTHER, _SCATTER * scatter)
     odd = (aligned & (other | (ratio < 0))) | (comparable & (logarithms > _VERY_OTHER))

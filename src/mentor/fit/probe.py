@@ -35,6 +35,7 @@ _LABELS = 4  # per parameter, at least
 _ENERGIES, _ATOMS = 2000, 8000  # structures fitted to and atoms in them, at most
 _FORCES = 100  # force components fitted to per parameter, at most
 _SEEN = 10.0  # an error of 1 eV should be so many times the usual
+_LEAST = 1e-3  # weight of energies at first
 _RELATIVE = 0.12  # error of forces
 _FORCE_WEIGHT = 0.01  # Å², where forces are of the order of ...
 _FORCE = 0.3  # eV/Å
@@ -121,7 +122,8 @@ def _fitted(
     factor = _FORCE_WEIGHT * max(1.0, (_FORCE / usual) ** 2) if usual > 0 else _FORCE_WEIGHT
     mild = 1.0 / np.maximum(np.nan_to_num(sizes) / (2.0 * usual or 1.0), 1.0) ** 2
     with_forces = _with_forces(chosen, sizes[part], potential.parameter_count)
-    trust = Trust(downweight(_above_atoms(structures, energies)), mild, np.zeros(len(structures)))
+    unusual = np.maximum(downweight(_above_atoms(structures, energies)), _LEAST)
+    trust = Trust(unusual, mild, np.zeros(len(structures)))
     order = np.argsort(~with_forces, kind="stable")  # those without forces need no Jacobian of them
     chosen, part, with_forces = [chosen[s] for s in order], part[order], with_forces[order]
     nb = neighbourhoods(chosen, potential.max_dist, potential.elements)

@@ -3,9 +3,9 @@
 Every round of the fit compares the potential with the labels, measures each difference in units of
 what is usual (:mod:`mentor.fit.comparison`) and weighs its label anew,
 
-    w = min(1, (k/|z|)⁴),
+    w = min(1, (k/|z|)⁴),   0 beyond |z| = 4 k,
 
-so that what is k = 4.5 times the usual counts in full and what is ten times as much hardly at all
+so that what is k = 4.5 times the usual counts in full and what is four times as much not at all
 (iteratively reweighted least squares; Holland & Welsch, Commun. Stat. A 6, 813 (1977)).
 """
 
@@ -21,7 +21,7 @@ from mentor.fit.fitting import FitResult, fit
 from mentor.fit.weighing import with_terms
 from mentor.potential import Potential
 
-KNEE = 4.5
+KNEE, END = 4.5, 4 * 4.5
 _POWER = 4
 _ROUNDS = 3
 
@@ -100,4 +100,4 @@ def robust_fit(
 def downweight(scores: np.ndarray) -> np.ndarray:
     """Weights of labels with these scores; 1 where there is none."""
     scores = np.abs(np.nan_to_num(scores, nan=0.0, posinf=np.inf))
-    return np.minimum(1.0, (KNEE / np.maximum(scores, KNEE)) ** _POWER)
+    return np.where(scores > END, 0.0, (KNEE / np.maximum(scores, KNEE)) ** _POWER)

@@ -90,22 +90,25 @@ class _Without(progress.Reporter):
 def iterations_left(history: tuple[Iteration, ...], tolerance: float, most: int) -> int:
     """How many more iterations a fit is likely to take.
 
-    It ends when the part of the loss gained over the last iterations falls below ``tolerance``;
-    gains fall about exponentially.
+    It ends when the part of the loss gained over the last iterations falls below ``tolerance``
+    (gains fall about exponentially), or when the validation loss has not fallen for as many.
     """
-    number = history[-1].number
+    left = most - history[-1].number
+    if history[-1].validation is not None:
+        stalled = len(history) - 1 - int(np.argmin([each.validation.value for each in history]))
+        if stalled >= STALL // 2:
+            left = min(left, max(STALL - stalled, 0))
     values = np.array([each.loss.value for each in history])
-    if len(values) < STALL + STALL // 2:
-        return most - number
+    if len(values) <= STALL + STALL // 2 or tolerance <= 0:
+        return left
     gains = 1.0 - values[STALL:] / np.maximum(values[:-STALL], 1e-300)
-    now, before = gains[-1], gains[-min(len(gains), STALL // 2 + 1)]
-    steps = min(len(gains) - 1, STALL // 2)
-    if now <= tolerance or tolerance <= 0:
-        return most - number if tolerance <= 0 else 1
-    if steps == 0 or now >= before:
-        return most - number
-    rate = np.log(before / now) / steps
-    return int(np.clip(np.ceil(np.log(now / tolerance) / rate), 1, most - number))
+    now, before = gains[-1], gains[-1 - STALL // 2]
+    if now <= tolerance:
+        return 0
+    if now >= before:
+        return left
+    needed = STALL // 2 * np.log(now / tolerance) / np.log(before / now)
+    return int(min(left, np.ceil(needed)))
 
 
 def note(latest: Iteration) -> str:
