@@ -8,7 +8,9 @@ imported with it.
 
 import functools
 import os
+import pickle
 import signal
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -46,14 +48,15 @@ def share_cores() -> None:
 
     Numbers of threads that the environment already names stay.
     """
-    processes = _from_environment(_SIZES_HERE) or 1
-    if processes == 1:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if processes := _from_environment(_SIZES_HERE[:1]):  # all of them may use all these cores
+        cores //= processes
+    elif processes := _from_environment(_SIZES_HERE[1:]):  # each is bound to some, perhaps shared
+        cores = min(cores, os.cpu_count() // processes)
+    else:
         return
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if mine == os.cpu_count():  # not bound to a part of them
-        mine = max(1, mine // processes)
     for name in _THREADS:
-        os.environ.setdefault(name, os.environ.get("OMP_NUM_THREADS", str(mine)))
+        os.environ.setdefault(name, os.environ.get("OMP_NUM_THREADS", str(max(cores, 1))))
 
 
 def led(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -110,26 +113,33 @@ class Team:
     def lead(self, work: Callable[[], Result]) -> Result:
         """What ``work`` returns, also to those that serve."""
         try:
-            result, error = work(), None
+            result = work()
+            self._tell("end", result, None)
         except KeyboardInterrupt:
             self.comm.Abort(130)  # the others may be in the middle of a sum
             raise
-        except Exception as raised:  # noqa: BLE001
-            result, error = None, raised
-        self._tell("end", result, None if error is None else _retold(error))
-        if error is not None:
-            raise error
+        except BaseException as error:
+            self._tell("end", None, _retold(error))
+            raise
         return result
 
     def serve(self) -> Any:
         """Hold parts and sum functions of them until the leader's work is done."""
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader ends all of them
         try:
-            return self._serve()
+            result, error = self._serve()
+        except Exception as fault:
+            what = f"unexpected {type(fault).__name__} in process {self.comm.rank}: {fault}"
+            print(f"mentor: {what}", file=sys.__stderr__, flush=True)
+            self.comm.Abort(1)  # the leader would wait for ever
+            raise
         finally:
             signal.signal(signal.SIGINT, handler)
+        if error is not None:
+            raise error
+        return result
 
-    def _serve(self) -> Any:
+    def _serve(self) -> tuple[Any, Exception | None]:
         parts: dict[int, Any] = {}
         while True:
             dropped, task, *details = self._hear()
@@ -141,10 +151,7 @@ class Team:
                 number, function, arguments = details
                 self._sum(function, parts[number], arguments)
             else:
-                result, error = details
-                if error is not None:
-                    raise error
-                return result
+                return tuple(details)
 
     def sum(
         self, number: int, function: Callable[..., "np.ndarray"], part: Any, arguments: tuple
@@ -157,26 +164,27 @@ class Team:
         """Let the others forget their parts, when they are next told something."""
         self._dropped.append(number)
 
-    def _sum(self, function: Callable, part: Any, arguments: tuple) -> "np.ndarray":
+    def _sum(self, function: Callable, part: Any, arguments: tuple) -> "np.ndarray | None":
+        """The sum in the leader, None in the others."""
         error = None
         try:
             own = function(part, *arguments)
-        except Exception as raised:  # noqa: BLE001
-            error = raised
-        raised = self.comm.allgather(None if error is None else _retold(error))
-        failed = next((each for each in raised if each is not None), None)
+        except Exception as raised:  # noqa: BLE001, all are to raise it
+            error = _retold(raised)
+        failed = next((each for each in self.comm.allgather(error) if each is not None), None)
         if failed is None:
             total = own.copy()
             self.comm.Reduce(own, total)
-            return total
+            return total if self.comm.rank == 0 else None
         if self.comm.rank == 0:
             raise failed
         return None
 
     def _tell(self, task: str, *details: Any) -> None:
-        dropped, self._dropped = self._dropped, []
+        message = pickle.dumps((self._dropped, task, *details))  # fails before anyone listens
+        self._dropped = []
         self.comm.Ibarrier().Wait()
-        self.comm.bcast((dropped, task, *details))
+        self.comm.bcast(message)
 
     def _hear(self) -> tuple:
         """The next task; waiting for it leaves the core to others."""
@@ -184,7 +192,7 @@ class Team:
         while not arrived.Test():
             time.sleep(nap)
             nap = min(2.0 * nap, _LONGEST_NAP)
-        return self.comm.bcast(None)
+        return pickle.loads(self.comm.bcast(None))
 
 
 class Spread:
@@ -246,7 +254,7 @@ def _ase_alone() -> Iterator[None]:
         ase.world.comm = before
 
 
-def _retold(error: Exception) -> Exception:
+def _retold(error: BaseException) -> Exception:
     """The same in one of the few kinds that every process can read."""
     kinds = (InputError, EngineError, StorageError, MentorError, MemoryError)
     kind = next((each for each in kinds if isinstance(error, each)), None)

@@ -12,14 +12,14 @@ from mentor.fit import checkpoint as checkpoints
 from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.least_squares import Problem, State, advance, begin
 from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss, spread
+from mentor.fit.starts import best_start
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
-from mentor.potential import Potential, random_coefficients
+from mentor.potential import Potential
 
 STALL = 10
 """Iterations over which the loss must fall, and after which a validation loss that has not fallen
 ends the fit."""
 
-_START_ITERATIONS = 8
 _START_LABELS = 20  # labels per parameter in the part of the set that starts are compared on
 
 
@@ -103,7 +103,7 @@ def fit(
     else:
         step = max(1, int(labelled.count // (_START_LABELS * potential.parameter_count)))
         part = Problem(potential, spread(_labelled(potential, structures[::step], weights)))
-        theta = _best_start(part, starts, seed) if starts > 1 else potential.parameters
+        theta = best_start(part, starts, seed) if starts > 1 else potential.parameters
         stand = _with_iteration(problem, judge, begin(problem, theta), None)
     with progress.task("fit", max_iterations) as task:
         task.advance(stand.history[-1].number, _note(stand.history[-1]))
@@ -171,27 +171,6 @@ def _reason_to_end(stand: Progress, max_iterations: int, tolerance: float) -> st
     if history[-1].number >= max_iterations:
         return f"max_iterations = {max_iterations} are done"
     return ""
-
-
-def _best_start(problem: Problem, starts: int, seed: int) -> np.ndarray:
-    """Parameters after a few iterations, from the start that fares best."""
-    rng = np.random.default_rng(seed)
-    own = problem.potential.parameters
-    best = None
-    with progress.task("compare starts", starts) as task:
-        for number in range(starts):
-            theta = own.copy()
-            if number > 0:
-                shape = problem.potential.radial_coeffs.shape
-                random = random_coefficients(rng, shape, len(problem.potential.moment_coeffs))
-                theta[: problem.radial_count] = random["radial_coeffs"].ravel()
-            state = begin(problem, theta)
-            for _ in range(_START_ITERATIONS):
-                state = advance(problem, state)
-            if best is None or state.point.objective < best.objective:
-                best = state.point
-            task.advance(1, f"loss {best.objective:.4g}")
-    return best.solved
 
 
 def _note(latest: Iteration) -> str:

@@ -26,6 +26,7 @@ from mentor.fit.loss import LabelledSet, NormalEquations, normal_equations
 from mentor.fit.prior import Prior
 from mentor.potential import Potential
 
+FIRST_PRIOR = Prior()
 FIRST_DAMPING = 1e-2
 LARGEST_DAMPING = 1e8
 SMALLEST_DAMPING = 1e-12
@@ -149,7 +150,7 @@ class Point:
 def point(
     problem: Problem,
     theta: np.ndarray,
-    prior: Prior = Prior(),
+    prior: Prior = FIRST_PRIOR,
     scales: np.ndarray | None = None,
     precision: np.ndarray | None = None,
 ) -> Point:
@@ -174,7 +175,7 @@ class State:
     """Whether the last trial was."""
     optimal: bool = True
     """Whether x is the optimal one at ``point``; J_c depends on it."""
-    prior: Prior = Prior()
+    prior: Prior = FIRST_PRIOR
     successes: int = 0
 
     @property
@@ -199,10 +200,13 @@ def advance(problem: Problem, state: State) -> State:
         gain = min((here.objective - there.objective) / foretold, 1.0)
     if gain > 1e-4:
         damping = max(state.damping * max(0.2, 1.0 - (2.0 * gain - 1.0) ** 3), SMALLEST_DAMPING)
-        prior, successes = state.prior, state.successes + 1
+        potential, matrix = problem.potential, there.equations.matrix
+        prior = state.prior.carried(potential, there.solved, there.precision, matrix)
+        successes = state.successes + 1
         if successes % _EVIDENCE_EVERY == 0:
+            there = replace(there, precision=prior.precision(potential, matrix))
             prior = prior.improved(problem, there)
-        precision = prior.precision(problem.potential, there.equations.matrix)
+        precision = prior.precision(potential, matrix)
         there = replace(there, precision=precision)
         return State(there, damping, optimal=False, prior=prior, successes=successes)
     if not state.optimal:
@@ -217,7 +221,7 @@ def advance(problem: Problem, state: State) -> State:
     )
 
 
-def begin(problem: Problem, theta: np.ndarray, prior: Prior = Prior()) -> State:
+def begin(problem: Problem, theta: np.ndarray, prior: Prior = FIRST_PRIOR) -> State:
     """The state at ``theta`` with its linear coefficients replaced by the optimal ones."""
     solved = point(problem, theta, prior).solved
     return State(point(problem, solved, prior), prior=prior)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SMOOTHNESS = 4
 """Power of (k + 1)/R in w_k."""
 
-WEAKEST, STRONGEST = 1e-14, 1e2
+WEAKEST, STRONGEST = 1e-20, 1e2
 _LARGEST_CHANGE = 10.0  # of a strength at a time
 _UNIT = 1e-12
 
@@ -40,6 +40,27 @@ class Prior:
     def precision(self, potential: Potential, matrix: np.ndarray) -> np.ndarray:
         """P where JᵀJ is ``matrix``; shape (m,)."""
         return self._strengths(potential) * unit_precision(potential, matrix)
+
+    def carried(
+        self, potential: Potential, theta: np.ndarray, precision: np.ndarray, matrix: np.ndarray
+    ) -> "Prior":
+        """The strengths with which θ costs where JᵀJ is ``matrix`` what it cost with ``precision``.
+
+        d changes from step to step; the objective must not jump with it.
+        """
+        unit = unit_precision(potential, matrix)
+        radial, _, moments = _blocks(potential)
+
+        def strength(block: slice, now: float) -> float:
+            before = float(precision[block] @ theta[block] ** 2)
+            size = float(unit[block] @ theta[block] ** 2)
+            return float(np.clip(before / size, WEAKEST, STRONGEST)) if size > 0 else now
+
+        return replace(
+            self,
+            radial=strength(radial, self.radial),
+            moments=strength(moments, self.moments),
+        )
 
     def improved(self, problem: "Problem", point: "Point") -> "Prior":
         """The strengths that the evidence at ``point`` asks for, a step towards them."""

@@ -71,7 +71,7 @@ class TrainSettings:
     max_iterations: int = option(100, "Most iterations.")
     tolerance: float = option(0.01, "Ends when ten iterations lower the loss by less than this.")
     starts: int = option(
-        8, "Starting coefficients tried on a part of the data; 1 where a potential is given."
+        24, "Starting coefficients tried on a part of the data; 1 where a potential is given."
     )
     seed: int = option(0, "Seed of the starting coefficients and of the validation set.")
     output: Path | None = option(
