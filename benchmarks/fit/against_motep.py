@@ -15,7 +15,7 @@ same is checked at every potential which lowered motep's loss. The clock is CPU 
 from the structures in memory to the potential, neighbour search included.
 
 motep takes half an hour for each curve; --motep keeps its curves in a file and reads those that are
-there. --seeds are starts of mentor, the first of which is motep's as well.
+there. --seeds are starts of mentor, the first of which is motep's as well; with 0 only motep runs.
 """
 
 import argparse
@@ -186,7 +186,8 @@ def compare(options: argparse.Namespace, record: Record, level: int) -> None:
         curve = by_mentor(started(structures, level, seed), structures, options.iterations)
         record.add("mentor", level=level, seed=seed, curve=curve)
         say(f"mentor, seed {seed}", curve)
-    judge(record, level)
+    if options.seeds:
+        judge(record, level)
 
 
 def judge(record: Record, level: int) -> None:
