@@ -23,6 +23,7 @@ from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.errors import ErrorTable, error_table
 from mentor.fit.fitting import FitResult, fit
 from mentor.fit.posterior import posterior
+from mentor.parallel import led
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
 from mentor.short_range import CLOSER, core_radii
@@ -140,6 +141,7 @@ def _finite(line: dict[str, Any]) -> dict[str, Any]:
 
 
 @command(TrainSettings)
+@led
 def train(settings: TrainSettings) -> TrainResult:
     """Fit a potential to energies, forces and stresses.
 
