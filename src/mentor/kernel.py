@@ -6,6 +6,7 @@ order of parameters and the layout of neighbourhoods.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -156,6 +157,7 @@ class Kernel:
         precision: str = "double",
         contraction: str = "plan",
     ) -> None:
+        self._made_of = {name: value for name, value in locals().items() if name != "self"}
         radial_coeffs = np.ascontiguousarray(radial_coeffs, float)
         if radial_coeffs.ndim != 4 or radial_coeffs.shape[0] != radial_coeffs.shape[1]:
             raise InputError(
@@ -207,6 +209,9 @@ class Kernel:
             )
         except ValueError as error:
             raise InputError(f"not a valid potential: {error}") from None
+
+    def __reduce__(self) -> tuple:
+        return partial(Kernel, **self._made_of), ()
 
     @property
     def variant(self) -> str:

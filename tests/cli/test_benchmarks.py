@@ -1,4 +1,4 @@
-"""The scripts behind the figures of docs/speed.md run, and both sides compute the same."""
+"""The scripts behind the figures of the documentation run, and both sides compute the same."""
 
 import json
 import re
@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from ase.io import write
+
+import samples
+from mentor.structures import with_labels
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "speed"
+FIT = ROOT / "benchmarks" / "fit"
 
 
 def measured(script: str, tmp_path: Path, *options: str) -> tuple[dict, str]:
@@ -85,3 +90,39 @@ def test_dynamics_in_lammps(tmp_path):
     for drift in sections["drift"]:
         assert abs(drift["drift"]) <= 1e-3
     assert sections["mpi"][0]["two"] > 0
+
+
+@pytest.fixture
+def crystals(tmp_path):
+    """A file of small labelled crystals."""
+    truth = samples.potential(2, level=6, seed=3)
+    structures = []
+    for seed in range(6):
+        atoms = samples.structure("triclinic crystal", 2, seed)
+        atoms.calc = truth.calculator()
+        energy, stress = atoms.get_potential_energy(), atoms.get_stress()
+        structures.append(with_labels(atoms, energy, atoms.get_forces(), stress))
+    write(tmp_path / "train.xyz", structures)
+    return tmp_path / "train.xyz"
+
+
+def test_training_against_motep(tmp_path, crystals):
+    """Both have the same loss, from the same start, and motep's curves are kept."""
+    pytest.importorskip("motep")
+    kept = tmp_path / "motep.json"
+    options = (crystals, "--levels", "6", "--seeds", "1", "--motep", kept)
+    sections, printed = measured(FIT / "against_motep.py", tmp_path, *options)
+    assert len(json.loads(kept.read_text())) == len(sections["motep"]) == 4
+    for line in sections["motep"]:
+        assert line["curve"][-1]["loss"] < line["curve"][0]["loss"]
+    assert sections["mentor"][0]["curve"][-1]["loss"] < sections["motep"][0]["curve"][-1]["loss"]
+    again, _ = measured(FIT / "against_motep.py", tmp_path, *options)
+    assert again["motep"] == sections["motep"]
+    assert "times less CPU time" in printed
+
+
+def test_size_of_a_fit(tmp_path):
+    sections, printed = measured(FIT / "scaling.py", tmp_path, "--levels", "6")
+    assert [line["count"] for line in sections["sizes"]] == [10, 20]
+    assert all(line["seconds"] > 0 and line["memory"] > 1e6 for line in sections["sizes"])
+    assert "peak memory" in printed

@@ -97,6 +97,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     ),
 }
 
+SHARED = ("train",)
+"""Commands of which ``mpirun`` shares the work among processes; the first of them speaks."""
+
 COMMANDS = {command.verb: command for group in GROUPS.values() for command in group}
 
 

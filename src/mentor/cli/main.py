@@ -8,13 +8,14 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from mentor import __version__
-from mentor.cli.commands import COMMANDS, Command, manual
+from mentor.cli.commands import COMMANDS, SHARED, Command, manual
 from mentor.cli.usage import UsageError
 from mentor.exceptions import MentorError, StorageError
+from mentor.parallel import rank, share_cores
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    share_cores()
+    if rank() == 0 or not arguments or arguments[0] not in SHARED:
+        return _main(arguments)
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return _main(arguments)
+
+
+def _main(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         _run(arguments)

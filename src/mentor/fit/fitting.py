@@ -11,7 +11,7 @@ from mentor import progress
 from mentor.fit import checkpoint as checkpoints
 from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.least_squares import Problem, State, advance, begin
-from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss
+from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss, spread
 from mentor.fit.starts import best_start
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
 from mentor.potential import Potential
@@ -95,13 +95,14 @@ def fit(
     )
     labelled = _labelled(potential, structures, weights, neighbours)
     judge = _labelled(potential, validation, weights) if len(validation) else None
+    mark = checkpoints.fingerprint(Problem(potential, labelled), judge)
+    labelled, judge = spread(labelled), None if judge is None else spread(judge)
     problem = Problem(potential, labelled)
-    mark = checkpoints.fingerprint(problem, judge)
     if resume and checkpoint is not None:
         stand = checkpoints.load(checkpoint, problem, mark)
     else:
         step = max(1, int(labelled.count // (_START_LABELS * potential.parameter_count)))
-        part = Problem(potential, _labelled(potential, structures[::step], weights))
+        part = Problem(potential, spread(_labelled(potential, structures[::step], weights)))
         theta = best_start(part, starts, seed) if starts > 1 else potential.parameters
         stand = _with_iteration(problem, judge, begin(problem, theta), None)
     with progress.task("fit", max_iterations) as task:

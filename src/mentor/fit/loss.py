@@ -6,14 +6,15 @@
 residuals: rows of missing labels are left out.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
 
+from mentor import parallel
 from mentor.exceptions import InputError
 from mentor.kernel import Kernel
 from mentor.neighbourhoods import Neighbourhoods
@@ -67,6 +68,14 @@ class LabelledSet:
     """√(w w_F) of each atom, shape (N,)."""
     virial_weights: np.ndarray
     """√(w w_S n / N), n = 2 off the diagonal, shape (S, 6)."""
+    others: parallel.Spread | None = None
+    """The parts of the set that other processes hold; sums are over them as well."""
+
+    def total(self, function: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
+        """``function(self, *arguments)``, a sum over structures, with those of other processes."""
+        if self.others is None:
+            return function(self, *arguments)
+        return self.others.sum(function, self, *arguments)
 
     def part(self, start: int, stop: int) -> "LabelledSet":
         """Structures ``start`` to ``stop − 1``."""
@@ -85,8 +94,7 @@ class LabelledSet:
     @property
     def count(self) -> int:
         """Number of labels."""
-        weights = (self.energy_weights, np.repeat(self.force_weights, 3), self.virial_weights)
-        return sum(np.count_nonzero(each) for each in weights)
+        return int(self.total(_count)[0])
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
@@ -100,6 +108,8 @@ class LabelledSet:
 
     def chunks(self, columns: int) -> Iterator["LabelledSet"]:
         """Parts whose Jacobian with ``columns`` columns takes bounded memory."""
+        if self.neighbourhoods.structure_count == 0:
+            return
         rows = np.cumsum(3 * self.neighbourhoods.atom_counts + 7)
         chunk = rows // max(_CHUNK // (8 * columns), 2 * columns)
         edges = np.flatnonzero(np.diff(chunk, prepend=-1, append=chunk[-1] + 1))
@@ -173,6 +183,18 @@ def labelled_set(
     )
 
 
+def spread(labelled: LabelledSet) -> LabelledSet:
+    """``labelled`` on all processes of a team (:mod:`mentor.parallel`): the part of this one."""
+    team = parallel.team()
+    if team is None:
+        return labelled
+    nb = labelled.neighbourhoods
+    work = nb.structure_offsets + nb.offsets[nb.structure_offsets]  # atoms and pairs so far
+    edges = np.searchsorted(work, np.linspace(0, work[-1], team.size + 1))
+    own, *others = [labelled.part(start, stop) for start, stop in pairwise(edges)]
+    return replace(own, others=team.spread(others))
+
+
 def _own_weights(number: int, atoms: Atoms) -> np.ndarray:
     """Factors of the energy, the forces and the stress of a structure, shape (3,)."""
     values = [_weight(number, name, atoms.info.get(name, 1.0)) for name in (WEIGHT, *TERM_WEIGHTS)]
@@ -205,6 +227,18 @@ def _atom_weights(number: int, atoms: Atoms) -> np.ndarray:
 
 def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:
     """Loss and root mean square errors of the potential behind ``kernel``."""
+    value, *sums = labelled.total(_squares, kernel)
+    energy, force, virial = (
+        float(np.sqrt(square / count)) if count else np.nan
+        for square, count in zip(sums[:3], sums[3:], strict=True)
+    )
+    return Loss(float(value), energy, force, virial)
+
+
+def _squares(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
+    """The loss; squared errors of energies, forces and virials; numbers of them; shape (7,)."""
+    if labelled.neighbourhoods.structure_count == 0:
+        return np.zeros(7)
     result = kernel.evaluate(
         labelled.neighbourhoods,
         forces=bool(labelled.force_weights.any()),
@@ -213,18 +247,24 @@ def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:
     counts = labelled.neighbourhoods.atom_counts
     energy = result.energies - labelled.energies
     value = np.sum((labelled.energy_weights * energy) ** 2)
-    force_rmse = virial_rmse = np.nan
+    errors = [(energy / counts)[labelled.energy_weights > 0], np.zeros(0), np.zeros(0)]
     if result.forces is not None:
         force = result.forces - labelled.forces
         value += np.sum((labelled.force_weights[:, None] * force) ** 2)
-        force_rmse = _rms(force[labelled.force_weights > 0])
+        errors[1] = force[labelled.force_weights > 0]
     if result.virials is not None:
         virial = result.virials - labelled.virials
         value += np.sum((labelled.virial_weights * virial) ** 2)
         known = labelled.virial_weights[:, 0] > 0
-        virial_rmse = _rms((virial * np.sqrt(VOIGT_COUNT / 1.5) / counts[:, None])[known])
-    energy_rmse = _rms((energy / counts)[labelled.energy_weights > 0])
-    return Loss(float(value), energy_rmse, force_rmse, virial_rmse)
+        errors[2] = (virial * np.sqrt(VOIGT_COUNT / 1.5) / counts[:, None])[known]
+    return np.array([value, *(np.sum(x**2) for x in errors), *(x.size for x in errors)], float)
+
+
+def _count(labelled: LabelledSet) -> np.ndarray:
+    """Number of labels, shape (1,)."""
+    forces = 3 * np.count_nonzero(labelled.force_weights)
+    others = (labelled.energy_weights, labelled.virial_weights)
+    return np.array([forces + sum(map(np.count_nonzero, others))], float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,11 +282,18 @@ class NormalEquations:
 def normal_equations(kernel: Kernel, labelled: LabelledSet) -> NormalEquations:
     """JᵀJ, Jᵀr and |r|², summed over parts of the structures: memory does not grow with them."""
     m = kernel.parameter_count
+    sums = labelled.total(_products, kernel)
+    return NormalEquations(sums[:m, :m], sums[:m, m], float(sums[m, m]))
+
+
+def _products(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
+    """[J, r]ᵀ[J, r], shape (m + 1, m + 1)."""
+    m = kernel.parameter_count
     sums = np.zeros((m + 1, m + 1))
     for part in labelled.chunks(m + 1):
         rows = _rows(kernel, part, np.arange(m))
         sums += rows.T @ rows
-    return NormalEquations(sums[:m, :m], sums[:m, m], float(sums[m, m]))
+    return sums
 
 
 def _rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:
@@ -271,7 +318,3 @@ def _rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:
         residuals.append(((part.virials - now.virials) * w_virial)[w_virial > 0])
     rows[:, -1] = np.concatenate(residuals)
     return rows
-
-
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2))) if values.size else float("nan")

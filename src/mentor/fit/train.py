@@ -27,6 +27,7 @@ from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
 from mentor.fit.watching import Watch, own_progress
 from mentor.fit.weighing import weighted
+from mentor.parallel import led
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
 from mentor.short_range import CLOSER, core_radii
@@ -125,6 +126,7 @@ class _Data:
 
 
 @command(TrainSettings)
+@led
 def train(settings: TrainSettings) -> TrainResult:
     """Fit a potential to energies, forces and stresses.
 
