@@ -154,7 +154,7 @@ def evaluate_structures(
     graded = grades and potential.active_set is not None
     evaluated: list[Atoms] = []
     with progress.task("evaluate", len(structures)) as task:
-        for batch in _batches(structures):
+        for batch in batches(structures):
             nb = neighbourhoods(batch, potential.max_dist, potential.elements)
             result = potential.kernel.evaluate(nb)
             all_grades = potential.grades(nb) if graded else None
@@ -240,7 +240,8 @@ def given_structures(
     return structures
 
 
-def _batches(structures: Sequence[Atoms]) -> Iterator[list[Atoms]]:
+def batches(structures: Sequence[Atoms]) -> Iterator[list[Atoms]]:
+    """Structures in parts of at most :data:`BATCH` atoms, or of one structure."""
     batch: list[Atoms] = []
     for atoms in structures:
         if batch and sum(map(len, batch)) + len(atoms) > BATCH:

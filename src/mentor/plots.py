@@ -5,7 +5,8 @@ Figures are made without pyplot, so that nothing global changes and no window ca
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mentor.exceptions import InputError
 from mentor.files import write_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -44,14 +46,30 @@ _STYLE = {
 }
 
 
-def new_figure(width: float = 6.0, height: float = 3.6, rows: int = 1) -> "tuple[Figure, Any]":
-    """An empty figure (inches) in mentor's style with axes, or an array of ``rows`` axes."""
+@dataclass(frozen=True)
+class Panel:
+    """What a parity plot shows."""
+
+    sets: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    """Name -> (references, predictions), arrays of equal length in ``unit``."""
+    quantity: str
+    """Name on the axes."""
+    unit: str
+    error_unit: str | None = None
+    error_scale: float = 1.0
+    """Errors in the legend are multiplied by it, to be in ``error_unit``."""
+
+
+def new_figure(
+    width: float = 6.0, height: float = 3.6, rows: int = 1, columns: int = 1
+) -> "tuple[Figure, Any]":
+    """An empty figure (inches) in mentor's style with axes, or an array of them."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, sharex=True)
+        return figure, figure.subplots(rows, columns, sharex=rows > 1)
 
 
 def parity(
@@ -63,22 +81,30 @@ def parity(
 ) -> "Figure":
     """Predictions against references, one colour per set, with mean absolute errors.
 
-    Parameters
-    ----------
-    sets
-        Name -> (references, predictions), arrays of equal length in ``unit``.
-    quantity
-        Name on the axes.
-    error_unit, error_scale
-        Unit of the errors in the legend and its size: errors are multiplied by ``error_scale``.
+    The arguments are the fields of :class:`Panel`.
     """
-    figure, axes = new_figure(5.4, 5.0)
+    return parities([Panel(sets, quantity, unit, error_unit, error_scale)])
+
+
+def parities(panels: Sequence[Panel]) -> "Figure":
+    """Parity plots side by side."""
+    figure, axes = new_figure(
+        5.4 if len(panels) == 1 else 4.6 * len(panels),
+        5.0 if len(panels) == 1 else 4.4,
+        columns=len(panels),
+    )
+    for panel, own in zip(panels, np.atleast_1d(axes), strict=True):
+        _draw_parity(own, panel)
+    return figure
+
+
+def _draw_parity(axes: "Axes", panel: Panel) -> None:
     everything = []
-    for (name, (reference, predicted)), colour in zip(sets.items(), COLOURS, strict=False):
+    for (name, (reference, predicted)), colour in zip(panel.sets.items(), COLOURS, strict=False):
         reference, predicted = np.ravel(reference), np.ravel(predicted)
         if not len(reference):
             continue
-        error = error_scale * np.abs(predicted - reference).mean()
+        error = panel.error_scale * np.abs(predicted - reference).mean()
         shown = slice(None, None, -(-len(reference) // MAX_POINTS))
         axes.plot(
             reference[shown],
@@ -89,7 +115,7 @@ def parity(
             markeredgewidth=0,
             alpha=0.6,
             rasterized=True,
-            label=f"{name}: MAE {error:.3g} {error_unit or unit}",
+            label=f"{name}: MAE {error:.3g} {panel.error_unit or panel.unit}",
         )
         everything += [reference, predicted]
     if everything:
@@ -99,9 +125,11 @@ def parity(
         axes.plot(ends, ends, color=INK, linewidth=0.8, zorder=0)
         axes.set(xlim=ends, ylim=ends)
         axes.legend(loc="upper left", handletextpad=0.2, frameon=False, markerscale=2)
-    axes.set(xlabel=f"QM {quantity} ({unit})", ylabel=f"predicted {quantity} ({unit})")
+    axes.set(
+        xlabel=f"QM {panel.quantity} ({panel.unit})",
+        ylabel=f"predicted {panel.quantity} ({panel.unit})",
+    )
     axes.set_aspect("equal")
-    return figure
 
 
 def svg(figure: "Figure") -> str:

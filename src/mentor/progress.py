@@ -39,6 +39,11 @@ class Reporter:
 _current: ContextVar[Reporter] = ContextVar("reporter", default=Reporter())  # noqa: B039
 
 
+def current() -> Reporter:
+    """The current reporter."""
+    return _current.get()
+
+
 def task(description: str, total: float | None = None) -> Task:
     """Open a task on the current reporter; use it in a ``with`` statement."""
     return _current.get().task(description, total)

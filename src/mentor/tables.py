@@ -39,6 +39,8 @@ class Entry:
     """Types the elements of a sequence may have; empty where no sequence is allowed."""
     table: type | None = None
     """The settings class of the field, where it is a table."""
+    numbered: bool = False
+    """Whether it gives names a number each."""
 
     @property
     def name(self) -> str:
@@ -100,6 +102,8 @@ class Entry:
         ValueError
             The text fits none of the types.
         """
+        if self.numbered:
+            return self._parse_pair(text)
         for kind in (int, float, Path, str):
             if kind in self.kinds:
                 try:
@@ -107,6 +111,16 @@ class Entry:
                 except ValueError:
                     continue
         raise ValueError(f"{text} is not {self.expected}")
+
+    def _parse_pair(self, text: str) -> tuple[str, float]:
+        name, equals, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            equals = ""
+        if not (equals and name.strip()):
+            raise ValueError(f"{text} is not NAME=NUMBER")
+        return name.strip(), value
 
     def convert(self, value: Any, base: Path) -> Any:
         """A value of a TOML table as the field's type; one value stands for a list of one.
@@ -149,7 +163,8 @@ def entries(settings_class: type) -> tuple[Entry, ...]:
         elements: set[type] = set()
         _collect(hint, scalars, elements)
         if scalars or elements:
-            result.append(Entry(each, frozenset(scalars), frozenset(elements)))
+            numbered = get_args(hint) == (str, float) and scalars == {dict}
+            result.append(Entry(each, frozenset(scalars), frozenset(elements), None, numbered))
     return tuple(result)
 
 

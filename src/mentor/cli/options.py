@@ -15,8 +15,8 @@ METAVARS = {int: "N", float: "X", Path: "FILE", str: "TEXT"}
 
 
 def options(settings_class: type) -> tuple[Entry, ...]:
-    """The entries that can be given on the command line: all but tables."""
-    return tuple(each for each in entries(settings_class) if each.kinds - {dict})
+    """The entries that can be given on the command line: all but tables, unless of numbers."""
+    return tuple(each for each in entries(settings_class) if each.kinds - {dict} or each.numbered)
 
 
 def flag(entry: Entry) -> str:
@@ -105,6 +105,8 @@ def _usage(command: Command, declared: Sequence[Entry]) -> str:
 
 
 def _metavar(each: Entry) -> str:
+    if each.numbered:
+        return "NAME=X,..."
     names = [METAVARS[kind] for kind in METAVARS if kind in each.kinds]
     listed = ",..." if each.many and Path not in each.elements else ""
     return "|".join(each.choices or names) + listed
@@ -168,7 +170,7 @@ def _value(each: Entry, given: Any) -> Any:
     if isinstance(given, bool):
         return given
     texts = [given] if isinstance(given, str) else given
-    if each.many and Path not in each.elements:
+    if each.numbered or (each.many and Path not in each.elements):
         texts = [part for text in texts for part in text.split(",") if part]
     try:
         parsed = tuple(each.parse(text) for text in texts)
@@ -178,4 +180,6 @@ def _value(each: Entry, given: Any) -> Any:
         if each.choices and value not in each.choices:
             close = nearest(str(value), each.choices)
             raise UsageError(f"{flag(each)} {value} is not one of {', '.join(each.choices)}{close}")
+    if each.numbered:
+        return dict(parsed)
     return parsed if each.many else parsed[0]

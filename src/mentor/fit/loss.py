@@ -31,6 +31,10 @@ VOIGT_COUNT = np.array([1, 1, 1, 2, 2, 2])
 WEIGHT = "weight"
 """Name in ``atoms.info`` of a configuration's weight w; 1 where it is absent."""
 
+TERM_WEIGHTS = ("energy_weight", "force_weight", "stress_weight")
+"""Names in ``atoms.info`` of factors of one of its terms; 1 where they are absent. Those of the
+forces of each atom are in ``atoms.arrays["force_weight"]``, shape (N,)."""
+
 _CHUNK = 32_000_000  # bytes of Jacobian held at a time
 
 
@@ -154,16 +158,15 @@ def labelled_set(
             f"none of the {len(structures)} structures has an energy; "
             "label them with a QM code first"
         )
-    w = np.array([float(atoms.info.get(WEIGHT, 1.0)) for atoms in structures])
-    if not np.all((w >= 0) & np.isfinite(w)):
-        wrong = int(np.flatnonzero(~((w >= 0) & np.isfinite(w)))[0])
-        raise InputError(f"structure {wrong}: its weight {w[wrong]} must be a number ≥ 0")
     has = np.array(
         [
             [each.energy is not None, each.forces is not None, each.virial is not None]
             for each in known
         ]
     )
+    own = np.array([_own_weights(s, atoms) for s, atoms in enumerate(structures)])
+    of_atoms = np.concatenate([_atom_weights(s, atoms) for s, atoms in enumerate(structures)])
+    w_energy, w_force, w_virial = (own * has).T
     return LabelledSet(
         neighbourhoods,
         energies=np.array([each.energy or 0.0 for each in known]),
@@ -174,11 +177,9 @@ def labelled_set(
             ]
         ),
         virials=np.array([np.zeros(6) if each.virial is None else each.virial for each in known]),
-        energy_weights=np.sqrt(
-            w * has[:, 0] * weights.energy / counts ** POWERS[weights.weighting]
-        ),
-        force_weights=np.repeat(np.sqrt(w * has[:, 1] * weights.force), counts),
-        virial_weights=np.sqrt(np.outer(w * has[:, 2] * weights.stress / counts, VOIGT_COUNT)),
+        energy_weights=np.sqrt(w_energy * weights.energy / counts ** POWERS[weights.weighting]),
+        force_weights=np.sqrt(np.repeat(w_force * weights.force, counts) * of_atoms),
+        virial_weights=np.sqrt(np.outer(w_virial * weights.stress / counts, VOIGT_COUNT)),
     )
 
 
@@ -192,6 +193,36 @@ def spread(labelled: LabelledSet) -> LabelledSet:
     edges = np.searchsorted(work, np.linspace(0, work[-1], team.size + 1))
     own, *others = [labelled.part(start, stop) for start, stop in pairwise(edges)]
     return replace(own, others=team.spread(others))
+
+
+def _own_weights(number: int, atoms: Atoms) -> np.ndarray:
+    """Factors of the energy, the forces and the stress of a structure, shape (3,)."""
+    values = [_weight(number, name, atoms.info.get(name, 1.0)) for name in (WEIGHT, *TERM_WEIGHTS)]
+    return values[0] * np.array(values[1:])
+
+
+def _weight(number: int, name: str, value: Any) -> float:
+    try:
+        weight = float(value)
+    except (TypeError, ValueError):
+        weight = np.nan
+    if not (weight >= 0 and np.isfinite(weight)):
+        what = name.replace("_", " ")
+        raise InputError(f"structure {number}: its {what} {value} must be a number ≥ 0")
+    return weight
+
+
+def _atom_weights(number: int, atoms: Atoms) -> np.ndarray:
+    """Factors of the forces of each atom, shape (N,)."""
+    name = TERM_WEIGHTS[1]
+    if name not in atoms.arrays:
+        return np.ones(len(atoms))
+    values = np.asarray(atoms.arrays[name], float)
+    if values.shape != (len(atoms),) or not np.all((values >= 0) & np.isfinite(values)):
+        raise InputError(
+            f"structure {number}: the force weights of its atoms must be one number ≥ 0 each"
+        )
+    return values
 
 
 def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:

@@ -1,34 +1,40 @@
 """``mentor train``: from labelled structures to a potential."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from rich.console import Group
-from rich.table import Table
 
+from mentor import plots, progress
 from mentor import potential as potentials
 from mentor.active import build_active_set
 from mentor.evaluation import given_structures
 from mentor.exceptions import InputError
-from mentor.files import write_atomically
-from mentor.fit.checkpoint import Iteration, Progress
-from mentor.fit.errors import ErrorTable, error_table
+from mentor.fit.checks import Checked, check
+from mentor.fit.comparison import compare
+from mentor.fit.disagreement import AFTER, disagreements
+from mentor.fit.errors import error_table
+from mentor.fit.findings import Finding, in_order
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.parity import parity_plots
 from mentor.fit.posterior import posterior
+from mentor.fit.probe import compositions
+from mentor.fit.result import TrainResult
+from mentor.fit.robust import RobustFit, Trust, robust_fit
+from mentor.fit.watching import Watch, own_progress
+from mentor.fit.weighing import weighted
 from mentor.parallel import led
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
 from mentor.short_range import CLOSER, core_radii
 from mentor.structures import check_structures, labels, shortest_distances
 from mentor.uncertainty import Posterior, posterior_path
+
+_WARNED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +66,25 @@ class TrainSettings:
     validation_fraction: float = option(
         0.0, "Part of the data to set aside for that, drawn with the seed."
     )
+    test: Path | Sequence[Atoms] | None = option(
+        None, "Labelled structures that only the errors at the end are of."
+    )
     energy_weight: float = option(1.0, "Weight of the energies.")
     force_weight: float = option(0.01, "Weight of the forces.", unit="Å²")
     stress_weight: float = option(0.001, "Weight of the stresses (as virials).")
+    group_weights: dict[str, float] = option(
+        {}, "Factors of all terms of groups of structures (config_type or group)."
+    )
+    species_weights: dict[str, float] = option(
+        {}, "Factors of the forces on atoms of these elements."
+    )
     weighting: str = option(
         "vibrations",
         "Energies per atom count N¹ᐟ²-fold (vibrations), N-fold (molecules) or once (structures).",
         choices=("vibrations", "molecules", "structures"),
     )
+    robust: bool = option(False, "Let labels that the others contradict count less and less.")
+    checks: bool = option(True, "Look for wrong labels before the fit, and for outliers after it.")
     max_iterations: int = option(100, "Most iterations.")
     tolerance: float = option(0.01, "Ends when ten iterations lower the loss by less than this.")
     starts: int = option(
@@ -80,7 +97,10 @@ class TrainSettings:
     posterior: bool = option(
         True, "Write the posterior beside the output, for mentor evaluate --uncertainty."
     )
-    log: Path | None = option(None, "File for a table of all iterations (.csv).")
+    log: Path | None = option(
+        None, "File for a table of all iterations; by default the .csv beside the output."
+    )
+    plots: bool = option(True, "Draw parity plots beside the output (.png).")
     checkpoint: Path | None = option(
         None, "File for the state of the fit; by default beside the output."
     )
@@ -88,56 +108,21 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainResult:
-    """A trained potential, its errors, and how the fit went."""
+class _Data:
+    """All structures given, and which of them are set aside."""
 
-    potential: Potential
-    errors: ErrorTable
-    """On the training structures."""
-    validation_errors: ErrorTable | None
-    history: tuple[Iteration, ...]
-    reason: str
-    """Why the fit ended."""
-    seconds: float
-    output: Path | None = None
+    given: list[Atoms]
+    fitted: list[int]
+    """Numbers in ``given``."""
+    set_aside: list[int]
+    validation: list[Atoms]
+    """Those set aside, or those of another file."""
+    test: list[Atoms]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Errors, iterations and where the potential is, as plain values."""
-        validation = self.validation_errors
-        return {
-            "output": None if self.output is None else str(self.output),
-            "reason": self.reason,
-            "seconds": self.seconds,
-            "parameters": self.potential.parameter_count,
-            "train": self.errors.as_dict(),
-            "validation": None if validation is None else validation.as_dict(),
-            "iterations": [_finite(each.as_dict()) for each in self.history],
-        }
-
-    def __rich__(self) -> Group:
-        """The error tables and a line on the fit."""
-        parts: list[Any] = [_titled(self.errors, "training set")]
-        if self.validation_errors is not None:
-            parts.append(_titled(self.validation_errors, "validation set"))
-        where = f"; written to {self.output}" if self.output else ""
-        parts.append(
-            f"{len(self.history) - 1} iterations in {self.seconds:.0f} s: {self.reason}{where}"
-        )
-        return Group(*parts)
-
-
-def _titled(table: ErrorTable, title: str) -> Table:
-    shown = table.__rich__()
-    shown.title = title
-    return shown
-
-
-def _finite(line: dict[str, Any]) -> dict[str, Any]:
-    """NaN, which JSON lacks, as None."""
-    return {
-        name: None if isinstance(value, float) and not np.isfinite(value) else value
-        for name, value in line.items()
-    }
+    @property
+    def structures(self) -> list[Atoms]:
+        """Those that are fitted to."""
+        return [self.given[s] for s in self.fitted]
 
 
 @command(TrainSettings)
@@ -149,6 +134,10 @@ def train(settings: TrainSettings) -> TrainResult:
     with the exact Jacobian. Forces or stresses may be missing, also from single structures. The
     same seed gives the same coefficients.
 
+    Labels and structures that cannot be right (energies, units, duplicates that contradict each
+    other, atoms far too close) are named before the fit, outliers after it; all are fitted to.
+
+    Beside the output are written a table of all iterations, parity plots and the posterior.
     Interrupted, the fit goes on from its checkpoint with ``resume``.
 
     Raises
@@ -160,82 +149,85 @@ def train(settings: TrainSettings) -> TrainResult:
         A file cannot be written.
     """
     begin = perf_counter()
-    settings = replace(
-        settings,
-        **{
-            name: Path(getattr(settings, name))
-            for name in ("output", "log", "checkpoint")
-            if getattr(settings, name) is not None
-        },
-    )
-    structures, held = _data(settings)
-    start = _start(settings, structures)
-    if settings.output is not None and settings.output.suffix not in (".mtp", ".almtp"):
-        raise InputError(f"output = {settings.output}: the name must end in .mtp or .almtp")
-    checkpoint = settings.checkpoint
-    if checkpoint is None and settings.output is not None:
-        checkpoint = settings.output.with_suffix(".checkpoint")
-    if settings.resume and checkpoint is None:
-        raise InputError("resume needs a checkpoint or an output beside which it is")
-    fitted = fit(
-        start,
-        structures,
-        energy_weight=settings.energy_weight,
-        force_weight=settings.force_weight,
-        stress_weight=settings.stress_weight,
-        weighting=settings.weighting,
-        validation=held,
-        max_iterations=settings.max_iterations,
-        tolerance=settings.tolerance,
-        starts=settings.starts if settings.potential is None else 1,
-        seed=settings.seed,
-        checkpoint=checkpoint,
-        resume=settings.resume,
-        watch=_logger(settings.log),
-    )
-    result = _result(settings, fitted, structures, held)
+    settings = _with_paths(settings)
+    data = _data(settings)
+    start = _start(settings, data.structures)
+    for structures, source in ((data.validation, "validation"), (data.test, "test")):
+        if structures:
+            check_structures(structures, start.elements, source)
+    checked = None
+    if settings.checks or settings.robust:
+        checked = check(data.given, start.elements, start.max_dist)
+        _warn(checked.findings)
+    fitted = _fitted(settings, start, data, checked)
+    result = _result(settings, fitted.fitted, data, checked)
     if settings.output is not None:
         result.potential.save(settings.output)
         if settings.posterior:
-            _posterior(settings, result.potential, structures, held).save(
-                posterior_path(settings.output)
-            )
-    if checkpoint is not None and len(fitted.history) <= settings.max_iterations:
-        checkpoint.unlink(missing_ok=True)
+            path = posterior_path(settings.output)
+            _posterior(settings, result.potential, fitted).save(path)
+            result = replace(result, files=(*result.files, path))
+    done = len(fitted.fitted.history) <= settings.max_iterations
+    if settings.checkpoint is not None and (done or settings.robust):
+        settings.checkpoint.unlink(missing_ok=True)
     return replace(result, seconds=perf_counter() - begin)
 
 
-def _data(settings: TrainSettings) -> tuple[list[Atoms], list[Atoms]]:
-    """Training and validation structures."""
+def _with_paths(settings: TrainSettings) -> TrainSettings:
+    """The settings with paths as such, and those beside the output filled in."""
+    names = ("output", "log", "checkpoint")
+    paths = {
+        name: None if (path := getattr(settings, name)) is None else Path(path) for name in names
+    }
+    output = paths["output"]
+    if output is not None and output.suffix not in (".mtp", ".almtp"):
+        raise InputError(f"output = {output}: the name must end in .mtp or .almtp")
+    if output is not None:
+        paths["log"] = paths["log"] or output.with_suffix(".csv")
+        paths["checkpoint"] = paths["checkpoint"] or output.with_suffix(".checkpoint")
+    if settings.resume and paths["checkpoint"] is None:
+        raise InputError("resume needs a checkpoint or an output beside which it is")
+    if settings.resume and settings.robust:
+        raise InputError("a robust fit cannot be resumed; leave out robust or resume")
+    return replace(settings, **paths)
+
+
+def _data(settings: TrainSettings) -> _Data:
+    """Training, validation and test structures, with the weights of groups and species."""
     elements = settings.elements or None
     if isinstance(settings.potential, Potential):
         elements = settings.potential.elements
-    structures = given_structures(settings.data, elements)
+    given = given_structures(settings.data, elements)
     source = settings.data if isinstance(settings.data, Path | str) else "data"
-    if all(labels(atoms).energy is None for atoms in structures):
+    if all(labels(atoms).energy is None for atoms in given):
         raise InputError(
-            f"{source}: none of its {len(structures)} structures has an energy; "
+            f"{source}: none of its {len(given)} structures has an energy; "
             "label them with a QM code first"
         )
-    if not 0 <= settings.validation_fraction < 1:
-        raise InputError(
-            f"validation_fraction = {settings.validation_fraction} must lie between 0 and 1"
-        )
+    given = weighted(given, settings.group_weights, settings.species_weights)
+    test = [] if settings.test is None else given_structures(settings.test, elements)
+    set_aside = _set_aside(settings, len(given))
+    fitted = [s for s in range(len(given)) if s not in set(set_aside)]
+    validation = [given[s] for s in set_aside]
     if settings.validation is not None:
         if settings.validation_fraction:
             raise InputError("give either validation or validation_fraction, not both")
-        return structures, given_structures(settings.validation, elements)
-    count = round(settings.validation_fraction * len(structures))
-    if settings.validation_fraction and not 0 < count < len(structures):
+        validation = given_structures(settings.validation, elements)
+    return _Data(given, fitted, set_aside, validation, test)
+
+
+def _set_aside(settings: TrainSettings, count: int) -> list[int]:
+    """Numbers of the structures that validate, among ``count``."""
+    part = settings.validation_fraction
+    if not 0 <= part < 1:
+        raise InputError(f"validation_fraction = {part} must lie between 0 and 1")
+    number = round(part * count)
+    if part and not 0 < number < count:
         raise InputError(
-            f"validation_fraction = {settings.validation_fraction} of {len(structures)} structures "
-            f"sets {count} aside; give more data or another fraction"
+            f"validation_fraction = {part} of {count} structures "
+            f"sets {number} aside; give more data or another fraction"
         )
-    held = set(np.random.default_rng(settings.seed).permutation(len(structures))[:count].tolist())
-    return (
-        [atoms for index, atoms in enumerate(structures) if index not in held],
-        [structures[index] for index in sorted(held)],
-    )
+    return sorted(np.random.default_rng(settings.seed).permutation(count)[:number].tolist())
 
 
 def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
@@ -264,48 +256,94 @@ def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
     )
 
 
+def _warn(findings: Sequence[Finding]) -> None:
+    """Say the first findings before the fit."""
+    for each in findings[:_WARNED]:
+        progress.message(f"warning: {each}")
+    if len(findings) > _WARNED:
+        progress.message(f"warning: and {len(findings) - _WARNED} more, listed in the result")
+
+
+def _fitted(
+    settings: TrainSettings, start: Potential, data: _Data, checked: Checked | None
+) -> RobustFit:
+    """The fit, in several rounds if it is to be robust."""
+    options = {
+        "energy_weight": settings.energy_weight,
+        "force_weight": settings.force_weight,
+        "stress_weight": settings.stress_weight,
+        "weighting": settings.weighting,
+        "max_iterations": settings.max_iterations,
+        "tolerance": settings.tolerance,
+        "starts": settings.starts if settings.potential is None else 1,
+        "seed": settings.seed,
+    }
+    structures = data.structures
+    with progress.task("fit", settings.max_iterations) as task, own_progress():
+        options["watch"] = Watch(task, settings.tolerance, settings.max_iterations, settings.log)
+        if settings.robust:
+            trust = checked.trust.part(data.fitted)
+            return robust_fit(start, structures, trust=trust, validation=data.validation, **options)
+        fitted = fit(
+            start,
+            structures,
+            validation=data.validation,
+            checkpoint=settings.checkpoint,
+            resume=settings.resume,
+            **options,
+        )
+    return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
+
+
 def _result(
-    settings: TrainSettings, fitted: FitResult, structures: list[Atoms], held: list[Atoms]
+    settings: TrainSettings, fitted: FitResult, data: _Data, checked: Checked | None
 ) -> TrainResult:
-    potential = fitted.potential
+    potential, files = fitted.potential, []
     if settings.output is not None and settings.output.suffix == ".almtp":
-        potential = replace(potential, active_set=build_active_set(potential, structures))
+        potential = replace(potential, active_set=build_active_set(potential, data.structures))
+    if settings.log is not None:
+        files.append(settings.log)
+    if settings.output is not None and settings.plots:
+        files.append(settings.output.with_suffix(".png"))
+        _draw(files[-1], potential, data)
+    outliers = ()
+    if settings.checks:
+        comparison = compare(potential, data.given)
+        outliers = in_order(disagreements(comparison, data.given, AFTER))
     return TrainResult(
         potential=potential,
-        errors=error_table(potential, structures),
-        validation_errors=error_table(potential, held) if held else None,
+        errors=error_table(potential, data.structures),
+        validation_errors=error_table(potential, data.validation) if data.validation else None,
+        test_errors=error_table(potential, data.test, "test") if data.test else None,
         history=fitted.history,
         reason=fitted.reason,
-        seconds=0.0,
+        warnings=checked.findings if checked is not None and settings.checks else (),
+        outliers=outliers,
         output=settings.output,
+        files=tuple(files),
     )
 
 
-def _posterior(
-    settings: TrainSettings, potential: Potential, structures: list[Atoms], held: list[Atoms]
-) -> Posterior:
+def _draw(path: Path, potential: Potential, data: _Data) -> None:
+    sets = {"training": data.structures, "validation": data.validation, "test": data.test}
+    sets = {name: structures for name, structures in sets.items() if structures}
+    elements = potential.elements
+    plots.save(
+        parity_plots(
+            {name: compare(potential, each) for name, each in sets.items()},
+            {name: compositions(each, elements) for name, each in sets.items()},
+        ),
+        path,
+    )
+
+
+def _posterior(settings: TrainSettings, potential: Potential, fitted: RobustFit) -> Posterior:
     return posterior(
         potential,
-        structures,
+        fitted.structures,
         energy_weight=settings.energy_weight,
         force_weight=settings.force_weight,
         stress_weight=settings.stress_weight,
         weighting=settings.weighting,
-        validation=held,
+        validation=fitted.validation,
     )
-
-
-def _logger(path: Path | None):
-    """Writes the table of iterations anew after each of them."""
-    if path is None:
-        return None
-
-    def write(stand: Progress) -> None:
-        text = io.StringIO()
-        lines = [each.as_dict() for each in stand.history]
-        writer = csv.DictWriter(text, lines[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-        write_atomically(path, text.getvalue())
-
-    return write
