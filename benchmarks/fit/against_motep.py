@@ -41,7 +41,7 @@ from motep.potentials.mtp.data import MTPData
 
 import mentor
 from mentor.fit.fitting import fit
-from mentor.fit.loss import LabelledSet, Weights, labelled_set, loss
+from mentor.fit.loss import LabelledSet, Loss, Weights, labelled_set, loss
 from mentor.neighbourhoods import neighbourhoods
 from mentor.plots import COLOURS, new_figure
 from mentor.structures import labels, shortest_distances, with_labels
@@ -99,10 +99,10 @@ def by_motep(
     labelled = labelled_like_motep(start, structures)
     curve = []
     for seconds, value, coefficients in recorded.falls:
-        line = loss(replace(start, **coefficients).kernel, labelled).as_dict()
-        difference = abs(line["loss"] - value) / value
+        found = loss(replace(start, **coefficients).kernel, labelled)
+        difference = abs(found.value - value) / value
         assert difference <= AGREEMENT, f"the two losses differ by {difference:.1e}"
-        curve.append({"seconds": seconds, **line})
+        curve.append(line_of(seconds, found))
     return curve, recorded.calls
 
 
@@ -112,11 +112,19 @@ def by_mentor(start: mentor.Potential, structures: list[Atoms], iterations: int)
     begin = time.process_time()
 
     def watch(stand: object) -> None:
-        latest = stand.history[-1]
-        curve.append({"seconds": time.process_time() - begin, **latest.loss.as_dict()})
+        curve.append(line_of(time.process_time() - begin, stand.history[-1].loss))
 
     fit(start, weighted(structures), max_iterations=iterations, tolerance=0.0, watch=watch)
     return curve
+
+
+def line_of(seconds: float, found: Loss) -> dict[str, float]:
+    """One point of a curve."""
+    values = (seconds, found.value, 1e3 * found.energy_rmse, found.force_rmse)
+    return {
+        name: float(f"{value:.6g}")
+        for name, value in zip(("seconds", "loss", "meV/atom", "eV/Å"), values, strict=True)
+    }
 
 
 def weighted(structures: Sequence[Atoms]) -> list[Atoms]:
@@ -160,28 +168,44 @@ def say(name: str, curve: Curve) -> None:
     last = min(curve, key=lambda line: line["loss"])
     print(
         f"{name:24s} {last['seconds']:9.1f} {last['loss']:11.4e}"
-        f" {1e3 * last['energy_rmse_eV_per_atom']:10.2f} {last['force_rmse_eV_per_Å']:9.4f}",
+        f" {last['meV/atom']:10.2f} {last['eV/Å']:9.4f}",
         flush=True,
     )
+
+
+def kept_or_new(
+    options: argparse.Namespace, structures: list[Atoms], level: int, method: str
+) -> dict:
+    """motep's curve, from the file that keeps them if it is there."""
+    file = Path(options.motep) if options.motep else None
+    key = f"{Path(options.train).parent.name}, level {level}: {method}"
+
+    def known() -> dict:
+        return json.loads(file.read_text()) if file and file.exists() else {}
+
+    if key in known():
+        return known()[key]
+    start = started(structures, level, 0)
+    curve, calls = by_motep(start, structures, method, options.iterations)
+    found = {"curve": curve, "calls": calls, "iterations": options.iterations}
+    if file:
+        lines = [
+            f"{json.dumps(name)}: {json.dumps(each, ensure_ascii=False)}"
+            for name, each in {**known(), key: found}.items()
+        ]
+        file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    return found
 
 
 def compare(options: argparse.Namespace, record: Record, level: int) -> None:
     """All curves of a level, and how much less time mentor takes."""
     structures = read(options.train, ":")
-    kept = Path(options.motep) if options.motep else None
-    known = json.loads(kept.read_text()) if kept and kept.exists() else {}
     title(f"{options.train}, level {level}: {len(structures)} configurations, one thread")
     print(f"{'':24s} {'CPU s':>9s} {'loss':>11s} {'meV/atom':>10s} {'eV/Å':>9s}  (RMSE)")
     for method in options.methods:
-        key = f"{Path(options.train).parent.name}, level {level}: {method}"
-        if key not in known:
-            start = started(structures, level, 0)
-            curve, calls = by_motep(start, structures, method, options.iterations)
-            known[key] = {"curve": curve, "calls": calls, "iterations": options.iterations}
-            if kept:
-                kept.write_text(json.dumps(known, indent=1) + "\n")
-        record.add("motep", level=level, method=method, seed=0, **known[key])
-        say(f"motep, {method}", known[key]["curve"])
+        found = kept_or_new(options, structures, level, method)
+        record.add("motep", level=level, method=method, seed=0, **found)
+        say(f"motep, {method}", found["curve"])
     for seed in range(options.seeds):
         curve = by_mentor(started(structures, level, seed), structures, options.iterations)
         record.add("mentor", level=level, seed=seed, curve=curve)
@@ -218,11 +242,11 @@ def draw(record: Record) -> object:
         ):
             name = f"motep, {line['method']}" if section == "motep" else "mentor"
             seconds = [each["seconds"] for each in line["curve"]]
-            errors = [each["force_rmse_eV_per_Å"] for each in line["curve"]]
+            errors = [each["eV/Å"] for each in line["curve"]]
             label = None if section == "mentor" and number else name
             axes.plot(seconds, errors, color=colour, label=label)
     axes.set(xscale="log", yscale="log", xlabel="CPU seconds", ylabel="RMSE of forces, eV/Å")
-    lowest = min(each["force_rmse_eV_per_Å"] for line in record.sections["mentor"]
+    lowest = min(each["eV/Å"] for line in record.sections["mentor"]
                  for each in line["curve"])  # fmt: skip
     axes.set_ylim(0.7 * lowest, 200 * lowest)
     axes.legend(frameon=False)
