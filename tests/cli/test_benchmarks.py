@@ -126,3 +126,14 @@ def test_size_of_a_fit(tmp_path):
     assert [line["count"] for line in sections["sizes"]] == [10, 20]
     assert all(line["seconds"] > 0 and line["memory"] > 1e6 for line in sections["sizes"])
     assert "peak memory" in printed
+
+
+def test_labels_added_to_a_fit(tmp_path, crystals):
+    result = tmp_path / "result.json"
+    script = FIT / "incremental.py"
+    options = ("--quick", "--levels", "6", "--json", result)
+    subprocess.run([sys.executable, script, crystals, crystals, *options], check=True, timeout=300)
+    lines = json.loads(result.read_text())["sections"]["additions"]
+    assert [line["count"] for line in lines] == [1, 2, 3, 4, 5]
+    for line in lines:
+        assert all(line[way]["loss"] >= 0 for way in ("memory", "going on", "anew"))

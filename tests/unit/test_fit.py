@@ -233,7 +233,7 @@ def test_train_writes_potential_log_and_no_leftovers(data, tmp_path):
     assert len(lines) == len(result.history)
     assert float(lines[-1]["loss"]) == result.history[-1].loss.value
     Posterior.load(tmp_path / "pot.posterior", read)
-    written = {"pot.almtp", "pot.posterior", "pot.png", "log.csv"}
+    written = {"pot.almtp", "pot.posterior", "pot.memory", "pot.png", "log.csv"}
     assert {path.name for path in tmp_path.iterdir()} == written
     assert {path.name for path in result.files} == written - {"pot.almtp"}
 

@@ -10,6 +10,7 @@ from ase import Atoms
 from mentor import progress
 from mentor.fit import checkpoint as checkpoints
 from mentor.fit.checkpoint import Iteration, Progress
+from mentor.fit.incremental import Memory, added, digests_of, mark_of
 from mentor.fit.least_squares import Problem, State, advance, begin
 from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss, spread
 from mentor.fit.starts import best_start
@@ -34,6 +35,10 @@ class FitResult:
     history: tuple[Iteration, ...]
     reason: str
     """Why the fit ended."""
+    precision: np.ndarray
+    """P of the prior that the labels asked for, in units of the loss, shape (m,)."""
+    memory: Memory | None = None
+    """For the fit of a few structures more."""
 
 
 def fit(
@@ -52,6 +57,8 @@ def fit(
     neighbours: Neighbourhoods | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    memory: Memory | None = None,
+    remember: bool = False,
     watch: Callable[[Progress], None] | None = None,
 ) -> FitResult:
     """Fit all parameters of ``potential`` to labelled ``structures``, beginning where they are.
@@ -79,6 +86,11 @@ def fit(
         File for the state of the fit, written after every iteration.
     resume
         Go on from ``checkpoint``.
+    memory
+        What the fit of ``potential`` left behind: where few structures are new, the fit costs their
+        Jacobian alone (:mod:`mentor.fit.incremental`).
+    remember
+        Whether to leave such a memory.
     watch
         Called after every iteration.
 
@@ -96,8 +108,13 @@ def fit(
     labelled = _labelled(potential, structures, weights, neighbours)
     judge = _labelled(potential, validation, weights) if len(validation) else None
     mark = checkpoints.fingerprint(Problem(potential, labelled), judge)
-    labelled, judge = spread(labelled), None if judge is None else spread(judge)
-    problem = Problem(potential, labelled)
+    digests = digests_of(labelled) if remember or memory is not None else ()
+    everywhere, judge = spread(labelled), None if judge is None else spread(judge)
+    if memory is not None:
+        found = added(potential, memory, labelled, everywhere, digests)
+        if found is not None:
+            return _with_more(*found, everywhere, judge, len(digests) - len(memory.digests))
+    problem = Problem(potential, everywhere)
     if resume and checkpoint is not None:
         stand = checkpoints.load(checkpoint, problem, mark)
     else:
@@ -114,14 +131,35 @@ def fit(
                 checkpoints.save(checkpoint, stand, mark)
             if watch is not None:
                 watch(stand)
-    fitted = problem.at(stand.best)
+    fitted, precision = problem.at(stand.best), stand.state.point.precision
+    left = None
+    if remember:
+        equations = problem.linearised(stand.best)
+        left = Memory(mark_of(fitted), equations, precision, digests, len(digests))
     return FitResult(
         potential=fitted,
-        loss=loss(fitted.kernel, labelled),
+        loss=loss(fitted.kernel, everywhere),
         validation=None if judge is None else loss(fitted.kernel, judge),
         history=stand.history,
         reason=reason,
+        precision=precision,
+        memory=left,
     )
+
+
+def _with_more(
+    potential: Potential,
+    memory: Memory,
+    labelled: LabelledSet,
+    judge: LabelledSet | None,
+    count: int,
+) -> FitResult:
+    """The result of a fit to which ``count`` structures were added."""
+    now = loss(potential.kernel, labelled)
+    held = None if judge is None else loss(potential.kernel, judge)
+    line = Iteration(number=0, loss=now, validation=held, damping=0.0, accepted=True)
+    reason = f"{count} structures were added to the fit before"
+    return FitResult(potential, now, held, (line,), reason, memory.precision, memory)
 
 
 def _labelled(

@@ -20,6 +20,7 @@ from mentor.fit.disagreement import AFTER, disagreements
 from mentor.fit.errors import error_table
 from mentor.fit.findings import Finding, in_order
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.incremental import Memory, memory_path, remembered
 from mentor.fit.parity import parity_plots
 from mentor.fit.posterior import posterior
 from mentor.fit.probe import compositions
@@ -97,6 +98,11 @@ class TrainSettings:
     posterior: bool = option(
         True, "Write the posterior beside the output, for mentor evaluate --uncertainty."
     )
+    memory: bool = option(
+        True,
+        "Write what a training on few structures more needs beside the output (.memory), and use "
+        "what lies beside the potential.",
+    )
     log: Path | None = option(
         None, "File for a table of all iterations; by default the .csv beside the output."
     )
@@ -138,7 +144,8 @@ def train(settings: TrainSettings) -> TrainResult:
     other, atoms far too close) are named before the fit, outliers after it; all are fitted to.
 
     Beside the output are written a table of all iterations, parity plots and the posterior.
-    Interrupted, the fit goes on from its checkpoint with ``resume``.
+    Interrupted, the fit goes on from its checkpoint with ``resume``. With the same data and few
+    structures more, begun with the potential of the training before, it costs a small part of that.
 
     Raises
     ------
@@ -166,6 +173,10 @@ def train(settings: TrainSettings) -> TrainResult:
         if settings.posterior:
             path = posterior_path(settings.output)
             _posterior(settings, result.potential, fitted).save(path)
+            result = replace(result, files=(*result.files, path))
+        if fitted.fitted.memory is not None:
+            path = memory_path(settings.output)
+            fitted.fitted.memory.save(path)
             result = replace(result, files=(*result.files, path))
     done = len(fitted.fitted.history) <= settings.max_iterations
     if settings.checkpoint is not None and (done or settings.robust):
@@ -290,9 +301,20 @@ def _fitted(
             validation=data.validation,
             checkpoint=settings.checkpoint,
             resume=settings.resume,
+            memory=_memory(settings),
+            remember=settings.memory and settings.output is not None,
             **options,
         )
     return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
+
+
+def _memory(settings: TrainSettings) -> Memory | None:
+    """What the training of the potential to start from left behind."""
+    if not settings.memory or settings.potential is None or settings.resume:
+        return None
+    if isinstance(settings.potential, Potential):
+        return None
+    return remembered(memory_path(settings.potential))
 
 
 def _result(
@@ -345,5 +367,6 @@ def _posterior(settings: TrainSettings, potential: Potential, fitted: RobustFit)
         force_weight=settings.force_weight,
         stress_weight=settings.stress_weight,
         weighting=settings.weighting,
+        prior=fitted.fitted.precision,
         validation=fitted.validation,
     )

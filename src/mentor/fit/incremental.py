@@ -1,0 +1,186 @@
+"""Labels added to a fit that is done: the cost of their Jacobian, not of everybody's.
+
+JᵀJ, Jᵀr and |r|² are sums over structures. A fit leaves them behind; those of further structures
+are added, and the step of Gauss and Newton to the new minimum is there. Whether it leads downhill
+is found out by evaluating all structures, which is cheap. The sums of the old structures then
+belong to parameters a small step away: Jᵀr is carried along to first order. Where the loss is not
+what was foretold, or many structures have come since the last full fit, the fit begins anew from
+where it is.
+"""
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from mentor.files import write_atomically
+from mentor.fit.loss import LabelledSet, NormalEquations, loss, normal_equations
+from mentor.potential import Potential
+from mentor.uncertainty import fingerprint
+
+ENDING = ".memory"
+
+MOST = 0.2
+"""Structures that may come, as a part of those of the last full fit."""
+
+_MISSED = 0.3  # part of the foretold change by which the loss may differ from what was foretold
+_CHANGE = 1e-3  # or so small a part of the loss
+_DAMPINGS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)  # of the diagonal of JᵀJ
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a fit leaves behind for the next one."""
+
+    potential: str
+    """A text that is the same only for the fitted potential."""
+    equations: NormalEquations
+    """There, of the structures of ``digests``."""
+    precision: np.ndarray
+    """P of the prior, shape (m,)."""
+    digests: tuple[str, ...]
+    """One per structure: its neighbourhood, labels and weights."""
+    complete: int
+    """Structures of the last full fit."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it; :func:`remembered` reads it.
+
+        Raises
+        ------
+        StorageError
+            The file cannot be written.
+        """
+        content = io.BytesIO()
+        np.savez(
+            content,
+            potential=self.potential,
+            matrix=self.equations.matrix,
+            vector=self.equations.vector,
+            loss=self.equations.loss,
+            precision=self.precision,
+            digests=np.array(self.digests),
+            complete=self.complete,
+        )
+        write_atomically(path, content.getvalue())
+
+
+def memory_path(potential: str | os.PathLike[str]) -> Path:
+    """Where the memory of the fit of a potential's file is."""
+    return Path(potential).with_suffix(ENDING)
+
+
+def remembered(path: str | os.PathLike[str]) -> Memory | None:
+    """The memory in ``path``; None if there is none or it is damaged."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            fields = dict(stored)
+        return Memory(
+            potential=str(fields["potential"]),
+            equations=NormalEquations(fields["matrix"], fields["vector"], float(fields["loss"])),
+            precision=fields["precision"],
+            digests=tuple(fields["digests"].tolist()),
+            complete=int(fields["complete"]),
+        )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def mark_of(potential: Potential) -> str:
+    """A text that is the same only for potentials with the same energies."""
+    core = b"" if potential.core_radii is None else potential.core_radii.astype("<f8").tobytes()
+    return fingerprint(potential) + hashlib.sha256(core).hexdigest()[:16]
+
+
+def digests_of(labelled: LabelledSet) -> tuple[str, ...]:
+    """A short text per structure that is the same only for the same labels and weights."""
+    found = []
+    for s in range(labelled.neighbourhoods.structure_count):
+        digest = hashlib.sha256()
+        for array in labelled.part(s, s + 1).arrays:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        found.append(digest.hexdigest()[:32])
+    return tuple(found)
+
+
+def added(
+    potential: Potential,
+    memory: Memory,
+    labelled: LabelledSet,
+    everywhere: LabelledSet,
+    digests: tuple[str, ...],
+) -> tuple[Potential, Memory] | None:
+    """``potential`` fitted to ``labelled``, which ``memory`` knows most of.
+
+    None where that cannot be had cheaply: the memory is another potential's, structures of it are
+    gone, too many are new, or the step does not lead where it should.
+
+    Parameters
+    ----------
+    labelled, everywhere
+        All structures, and the same on all processes of a team (:func:`mentor.fit.loss.spread`).
+    digests
+        Of ``labelled``.
+    """
+    new = _new(memory, potential, digests)
+    if new is None:
+        return None
+    equations = _with_structures(potential, memory.equations, labelled, new)
+    theta, P = potential.parameters, memory.precision
+    before = equations.loss + float(P @ theta**2)
+    for damping in _DAMPINGS:
+        step, foretold = _step(equations, P, theta, damping)
+        moved = potential.with_parameters(theta + step)
+        prior = float(P @ moved.parameters**2)
+        now = loss(moved.kernel, everywhere).value + prior
+        allowed = max(_MISSED * (before - foretold), _CHANGE * now)
+        if now <= before and abs(now - foretold) <= allowed:
+            vector = equations.vector - equations.matrix @ step
+            carried = NormalEquations(equations.matrix, vector, now - prior)
+            return moved, Memory(mark_of(moved), carried, P, digests, memory.complete)
+    return None
+
+
+def _new(memory: Memory, potential: Potential, digests: Sequence[str]) -> list[int] | None:
+    """Numbers of the structures that ``memory`` does not know; None if it does not fit."""
+    if memory.potential != mark_of(potential):
+        return None
+    known = set(memory.digests)
+    new = [s for s, digest in enumerate(digests) if digest not in known]
+    if len(digests) - len(new) != len(memory.digests) or not known <= set(digests):
+        return None
+    return new if new and len(digests) <= (1 + MOST) * memory.complete else None
+
+
+def _with_structures(
+    potential: Potential, equations: NormalEquations, labelled: LabelledSet, new: Sequence[int]
+) -> NormalEquations:
+    """``equations`` with the sums over the structures ``new``."""
+    matrix, vector, total = equations.matrix.copy(), equations.vector.copy(), equations.loss
+    for s in new:
+        more = normal_equations(potential.kernel, labelled.part(s, s + 1))
+        matrix += more.matrix
+        vector += more.vector
+        total += more.loss
+    return NormalEquations(matrix, vector, total)
+
+
+def _step(
+    equations: NormalEquations, precision: np.ndarray, theta: np.ndarray, damping: float
+) -> tuple[np.ndarray, float]:
+    """The damped step of all parameters, and the objective foretold there."""
+    matrix = equations.matrix + np.diag(precision)
+    units = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-14 * np.diag(matrix).max()))
+    scaled = matrix * units * units[:, None]
+    gradient = equations.vector - precision * theta
+    factor = cho_factor(scaled + (_TINY + damping) * np.eye(len(units)))
+    step = units * cho_solve(factor, units * gradient)
+    before = equations.loss + float(precision @ theta**2)
+    return step, float(before - 2 * gradient @ step + step @ matrix @ step)
