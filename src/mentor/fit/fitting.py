@@ -13,15 +13,13 @@ from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.incremental import Memory, added, digests_of, mark_of
 from mentor.fit.least_squares import Problem, State, advance, begin
 from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss, spread
-from mentor.fit.starts import best_start
+from mentor.fit.starts import best_start, moved
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
 from mentor.potential import Potential
 
 STALL = 10
 """Iterations over which the loss must fall, and after which a validation loss that has not fallen
 ends the fit."""
-
-_START_LABELS = 20  # labels per parameter in the part of the set that starts are compared on
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +116,18 @@ def fit(
     if resume and checkpoint is not None:
         stand = checkpoints.load(checkpoint, problem, mark)
     else:
-        step = max(1, int(labelled.count // (_START_LABELS * potential.parameter_count)))
-        part = Problem(potential, spread(_labelled(potential, structures[::step], weights)))
-        theta = best_start(part, starts, seed) if starts > 1 else potential.parameters
-        stand = _with_iteration(problem, judge, begin(problem, theta), None)
+
+        def part(labels: float) -> Problem:
+            step = int(labelled.count // (labels * potential.parameter_count))
+            if step <= 1:
+                return problem
+            return Problem(potential, spread(_labelled(potential, structures[::step], weights)))
+
+        if starts > 1:
+            state = moved(problem, best_start(part, starts, seed))
+        else:
+            state = begin(problem, potential.parameters)
+        stand = _with_iteration(problem, judge, state, None)
     with progress.task("fit", max_iterations) as task:
         task.advance(stand.history[-1].number, _note(stand.history[-1]))
         while not (reason := _reason_to_end(stand, max_iterations, tolerance)):

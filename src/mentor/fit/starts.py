@@ -1,9 +1,13 @@
 """Where a fit starts: the best of several starting points.
 
 The loss has many minima, and which one a descent finds depends on where it starts. So several
-starts run side by side, on part of the labels, and again and again the worse ones are given up
-(successive halving, Jamieson & Talwalkar, AISTATS 2016).
+starts run side by side on part of the labels. Again and again the worse ones are given up, and the
+others go on with more labels, so that every round costs the same (successive halving, Jamieson &
+Talwalkar, AISTATS 2016, with labels as the resource).
 """
+
+from collections.abc import Callable
+from math import ceil
 
 import numpy as np
 
@@ -15,31 +19,45 @@ ROUND = 10
 """Iterations between two comparisons."""
 
 KEPT = 3
-"""Of so many starts one goes on."""
+"""Of so many starts one goes on, with so many times the labels."""
+
+LABELS = 15.0
+"""Labels per parameter in the first round."""
 
 
-def best_start(part: Problem, starts: int, seed: int) -> np.ndarray:
-    """Parameters after some iterations on ``part`` of the labels, from the start that fares best.
+def best_start(part: Callable[[float], Problem], starts: int, seed: int) -> State:
+    """Where the start that fares best ends after some iterations on part of the labels.
 
     Parameters
     ----------
+    part
+        The problem with so many labels per parameter, or with all there are.
     starts
         How many: the radial coefficients of the potential, and random ones made with ``seed``.
     """
     rng = np.random.default_rng(seed)
-    states = [begin(part, _start(part, rng, number)) for number in range(starts)]
-    with progress.task("compare starts", _rounds(starts)) as task:
+    labels, problem = LABELS, part(LABELS)
+    states = [begin(problem, _start(problem, rng, number)) for number in range(starts)]
+    with progress.task("compare starts", sum(_rounds(starts))) as task:
         while len(states) > 1:
             for number, state in enumerate(states):
-                states[number] = _descended(part, state)
+                states[number] = _descended(problem, state)
                 task.advance(1, f"loss {min(map(_objective, states)):.4g}")
-            states = sorted(states, key=_objective)[: max(1, len(states) // KEPT)]
-    return states[0].point.solved
+            labels *= KEPT
+            problem = part(labels)
+            best = sorted(states, key=_objective)[: ceil(len(states) / KEPT)]
+            states = [moved(problem, state) for state in best]
+    return states[0]
 
 
-def _rounds(starts: int) -> int:
-    """Descents in all."""
-    return 0 if starts <= 1 else starts + _rounds(max(1, starts // KEPT))
+def moved(problem: Problem, state: State) -> State:
+    """The beginning of a descent on other labels, where ``state`` is and with its prior."""
+    return begin(problem, state.point.solved, state.prior)
+
+
+def _rounds(starts: int) -> list[int]:
+    """Starts in each round."""
+    return [] if starts <= 1 else [starts, *_rounds(ceil(starts / KEPT))]
 
 
 def _objective(state: State) -> float:

@@ -1,0 +1,65 @@
+"""rMD17 ethanol and aspirin, 3BPA: errors against those of linear ACE.
+
+    python benchmarks/fit/molecules.py FOLDER [--sets NAME ...] [--counts N ...] [--seeds N]
+                                       [--levels LEVEL] [--json FILE]
+
+FOLDER holds rmd17_ethanol, rmd17_aspirin and 3bpa with train.xyz and test.xyz. Trained on the first
+N geometries; all settings but the level and the cutoff are defaults. Mean absolute errors of the
+energy of whole molecules (meV) and of force components (meV/Å). Linear ACE's on rMD17 are those of
+Batatia et al., NeurIPS 2022, table 2.
+"""
+
+from pathlib import Path
+
+import accuracy
+import numpy as np
+from ase.io import read
+from common import Record, parsed, parser
+
+SETS = {"ethanol": "rmd17_ethanol", "aspirin": "rmd17_aspirin", "3BPA": "3bpa"}
+LINEAR_ACE = {
+    ("ethanol", 50): (8.6, 43.0),
+    ("ethanol", 1000): (1.2, 7.3),
+    ("aspirin", 50): (26.2, 63.8),
+    ("aspirin", 1000): (6.1, 17.9),
+}
+"""Errors of energies (meV) and forces (meV/Å) by number of geometries."""
+
+CUTOFF = 5.0
+
+
+def main() -> None:
+    options = parser(__doc__, levels=(20,))
+    options.add_argument("folder")
+    options.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    options.add_argument("--counts", type=int, nargs="+", default=[50, 1000])
+    options.add_argument("--seeds", type=int, default=1)
+    options = parsed(options)
+    record = Record("molecules")
+    for name in options.sets:
+        folder = Path(options.folder) / SETS[name]
+        training, test = (read(folder / f"{part}.xyz", ":") for part in ("train", "test"))
+        for count in options.counts:
+            lines = accuracy.trained(
+                record,
+                f"{name} {min(count, len(training))}",
+                training[:count],
+                {"test": test},
+                seeds=options.seeds,
+                level=options.levels[0],
+                cutoff=CUTOFF,
+            )
+            median = accuracy.medians(lines)["test"]
+            atoms = np.mean([len(each) for each in test])
+            found = (atoms * median["energy_per_atom_mae"], median["force_component_mae"])
+            print(f"{name} {count}: {found[0]:.2f} meV, {found[1]:.1f} meV/Å", flush=True)
+            for value, limit, unit in zip(
+                found, LINEAR_ACE.get((name, count), ()), ("meV", "meV/Å"), strict=False
+            ):
+                what = f"{name}, {count} geometries: at most {limit} {unit}"
+                record.check(what, value <= limit, f"{value:.2f}")
+    record.finish(options, lambda record: None)
+
+
+if __name__ == "__main__":
+    main()
