@@ -19,7 +19,7 @@ def main(folder, levels):
     print("level seed    s  train meV/atom, eV/Å  test_fcc meV/atom, eV/Å  (RMSE)")
     for level in levels:
         for seed in range(3):
-            result = mentor.train(train, level=level, cutoff=5.0, seed=seed)
+            result = mentor.train(train, level=level, cutoff=5.0, radial_basis_size=8, seed=seed)
             errors = (result.errors, mentor.errors(result.potential, test))
             numbers = [table.groups["all"] for table in errors]
             text = "    ".join(

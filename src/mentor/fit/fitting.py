@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import numpy as np
 from ase import Atoms
@@ -20,7 +21,8 @@ STALL = 10
 """Iterations over which the loss must fall, and after which a validation loss that has not fallen
 ends the fit."""
 
-_START_LABELS = 20  # labels per parameter in the part of the set that starts are compared on
+START_LABELS = 20
+"""Labels per parameter in the part of the set that starts are compared on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,7 @@ def fit(
     tolerance: float = 0.01,
     starts: int = 1,
     seed: int = 0,
+    time_limit: float | None = None,
     neighbours: Neighbourhoods | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -73,6 +76,9 @@ def fit(
     starts
         Number of starting points compared on a part of the set: the radial coefficients of
         ``potential`` and random ones made with ``seed``.
+    time_limit
+        Seconds after which no further iteration begins, half of them for the starts; where they
+        are needed, the result depends on the speed of the machine.
     neighbours
         Neighbourhoods of ``structures`` within ``potential.max_dist``, if they are known already.
     checkpoint
@@ -90,6 +96,7 @@ def fit(
     StorageError
         ``checkpoint`` cannot be written.
     """
+    begun, seconds = perf_counter(), np.inf if time_limit is None else time_limit
     weights = Weights(
         energy=energy_weight, force=force_weight, stress=stress_weight, weighting=weighting
     )
@@ -101,9 +108,11 @@ def fit(
     if resume and checkpoint is not None:
         stand = checkpoints.load(checkpoint, problem, mark)
     else:
-        step = max(1, int(labelled.count // (_START_LABELS * potential.parameter_count)))
+        step = max(1, int(labelled.count // (START_LABELS * potential.parameter_count)))
         part = Problem(potential, spread(_labelled(potential, structures[::step], weights)))
-        theta = best_start(part, starts, seed) if starts > 1 else potential.parameters
+        theta = potential.parameters
+        if starts > 1:
+            theta = best_start(part, starts, seed, until=begun + seconds / 2)
         stand = _with_iteration(problem, judge, begin(problem, theta), None)
     with progress.task("fit", max_iterations) as task:
         task.advance(stand.history[-1].number, _note(stand.history[-1]))
@@ -114,6 +123,9 @@ def fit(
                 checkpoints.save(checkpoint, stand, mark)
             if watch is not None:
                 watch(stand)
+            if perf_counter() - begun > seconds:
+                reason = f"the {seconds:.0f} s for it are over"
+                break
     fitted = problem.at(stand.best)
     return FitResult(
         potential=fitted,
