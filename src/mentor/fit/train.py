@@ -24,6 +24,7 @@ from mentor.fit.disagreement import AFTER, disagreements
 from mentor.fit.errors import error_table
 from mentor.fit.findings import Finding, in_order
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.growth import grown
 from mentor.fit.parity import parity_plots
 from mentor.fit.posterior import posterior
 from mentor.fit.probe import compositions
@@ -50,7 +51,9 @@ class TrainSettings:
         help="Labelled structures, in any format of ASE or .cfg.", positional=True
     )
     potential: Path | Potential | None = option(
-        None, "Potential to start from; the next six settings are then unused."
+        None,
+        "Potential to start from, grown where elements, level or radial_basis_size are given and "
+        "larger; cutoff, min_dist, budget and core are then unused.",
     )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
@@ -168,7 +171,7 @@ def train(settings: TrainSettings) -> TrainResult:
         A file cannot be written.
     """
     begin, budget = perf_counter(), parse_budget(settings.budget)
-    settings = _with_paths(settings)
+    settings = _with_potential(_with_paths(settings))
     data = _data(settings)
     elements = _elements(settings, data.structures)
     for structures, source in ((data.validation, "validation"), (data.test, "test")):
@@ -217,10 +220,29 @@ def _with_paths(settings: TrainSettings) -> TrainSettings:
     return replace(settings, **paths)
 
 
+def _with_potential(settings: TrainSettings) -> TrainSettings:
+    """The settings with their potential opened, and grown to what is given beside it."""
+    potential = settings.potential
+    if potential is None:
+        return settings
+    if not isinstance(potential, Potential):
+        potential = potentials.load(potential)
+    if not potential.elements:
+        potential = opened(settings.potential, settings.elements)
+    larger = grown(
+        potential,
+        level=settings.level,
+        radial_basis_size=settings.radial_basis_size,
+        elements=settings.elements or None,
+        seed=settings.seed,
+    )
+    return replace(settings, potential=larger)
+
+
 def _data(settings: TrainSettings) -> _Data:
     """Training, validation and test structures, with the weights of groups and species."""
     elements = settings.elements or None
-    if isinstance(settings.potential, Potential):
+    if settings.potential is not None:
         elements = settings.potential.elements
     given = given_structures(settings.data, elements)
     source = settings.data if isinstance(settings.data, Path | str) else "data"
@@ -258,7 +280,7 @@ def _set_aside(settings: TrainSettings, count: int) -> list[int]:
 def _elements(settings: TrainSettings, structures: list[Atoms]) -> tuple[str, ...]:
     """Those of the potential, all of which the structures may have."""
     if settings.potential is not None:
-        elements = opened(settings.potential, settings.elements).elements
+        elements = settings.potential.elements
     else:
         found = {symbol for atoms in structures for symbol in atoms.get_chemical_symbols()}
         elements = settings.elements or tuple(sorted(found, key=atomic_numbers.__getitem__))
@@ -269,7 +291,7 @@ def _elements(settings: TrainSettings, structures: list[Atoms]) -> tuple[str, ..
 def _radius(settings: TrainSettings, structures: list[Atoms]) -> float:
     """A cutoff that suits the structures, where none is given yet."""
     if settings.potential is not None:
-        return opened(settings.potential, settings.elements).max_dist
+        return settings.potential.max_dist
     if settings.cutoff is not None:
         return settings.cutoff
     cutoffs = suitable_cutoffs(structures)
@@ -325,7 +347,7 @@ def _start(
     """The potential to begin with: the given one, or an untrained one for the structures."""
     if settings.potential is None:
         return _untrained(settings, structures, elements)
-    return opened(settings.potential, settings.elements).with_core_below(structures)
+    return settings.potential.with_core_below(structures)
 
 
 def _untrained(
