@@ -12,8 +12,9 @@ import mentor
 import samples
 from mentor.exceptions import InputError, StorageError
 from mentor.fit import automatic
-from mentor.fit.automatic import parse_budget, suitable_cutoffs
+from mentor.fit.automatic import parse_budget
 from mentor.fit.choice import CLOSE, Candidate, Setting, judged
+from mentor.fit.survey import by_kind, held_out, suitable_cutoffs
 from mentor.structures import with_labels
 
 QUICK = {"starts": 2, "max_iterations": 6, "checks": False}
@@ -136,18 +137,18 @@ def test_small_sets_are_judged_by_three_structures_at_least(data, count):
 
 
 def test_all_groups_are_among_those_set_aside(data):
-    order = automatic._by_kind(data, 0)
+    order = by_kind(data, 0)
     assert sorted(order) == list(range(len(data)))
-    held = automatic._held(data, order)
+    held = held_out(data, order)
     assert len(held) == 6
     assert {data[s].info["group"] for s in held} == {"crystal", "molecule"}
-    assert automatic._by_kind(data, 0) == order != automatic._by_kind(data, 1)
+    assert by_kind(data, 0) == order != by_kind(data, 1)
 
 
 def test_only_structures_with_energies_validate(data):
     bare = [with_labels(atoms, forces=atoms.get_forces()) for atoms in data]
     mixed = [atoms if s % 2 else bare[s] for s, atoms in enumerate(data)]
-    held = automatic._held(mixed, automatic._by_kind(mixed, 0))
+    held = held_out(mixed, by_kind(mixed, 0))
     assert all(s % 2 for s in held)
 
 

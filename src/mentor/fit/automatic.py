@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from scipy.spatial.distance import pdist
 
 from mentor import progress
 from mentor.exceptions import InputError
 from mentor.fit.choice import CLOSE, Candidate, Choice, Setting, judged
-from mentor.fit.errors import group_of
 from mentor.fit.fitting import START_LABELS, fit
-from mentor.fit.growth import grown
 from mentor.fit.starts import iterations
+from mentor.fit.survey import by_kind, evenly, held_out, label_count, suitable_cutoffs
 from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential
 from mentor.structures import labels
@@ -37,8 +35,6 @@ FEWEST = 10
 """Structures with energies below which none can be spared for validation."""
 
 _FIRST_LEVEL = 8  # at which cutoffs are compared
-_HELD, _FEWEST_HELD = 0.2, 3  # part of the structures that validate, and least number of them
-_MOST_HELD = 20_000  # atoms that validate
 _GAIN = 0.98  # a higher level must lower the error to this part of the least
 _PATIENCE = 2  # levels in a row without gain after which none higher is tried
 _LABELS = 3  # per parameter, at least
@@ -54,11 +50,6 @@ _POWER = 1.5  # of the number of parameters, by which the time of an iteration g
 _SHARE = 0.1  # of the budget that the first candidates may take each
 _OF_RESERVE = 1.3  # time kept for the final fit, in units of what is expected
 
-_DENSE = 60.0  # Å³ per atom, below which a periodic structure is no molecule in a box
-_SPACINGS = (1.7, 2.1, 2.6)  # cutoffs in units of (V/N)^(1/3): about 20, 40 and 75 neighbours
-_LARGEST_CUTOFF = 7.5  # Å
-_SPARSE_CUTOFFS = (4.0, 5.0, 6.0)  # Å, of molecules, surfaces and the like
-_SHORTEST_CUTOFF = 3.0  # Å
 _TIMED_ATOMS, _TIMED_ROUNDS = 1000, 5
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -117,20 +108,20 @@ def choose(
     begun = perf_counter()
     given = Setting(level, cutoff, radial_basis_size)  # type: ignore[arg-type]
     cutoffs = (cutoff,) if cutoff is not None else suitable_cutoffs(structures)
-    order = _by_kind(structures, seed)
+    order = by_kind(structures, seed)
     count = sum(labels(atoms).energy is not None for atoms in structures)
     if count < FEWEST and not len(validation):
         return _untested(untrained, structures, given, cutoffs, starts, begun)
     training = [structures[s] for s in order]
     if not len(validation):
-        held = set(_held(structures, order))
+        held = set(held_out(structures, order))
         training = [structures[s] for s in order if s not in held]
         validation = [structures[s] for s in sorted(held)]
     search = _Search(
         untrained,
         training,
         list(validation),
-        labels=sum(map(_label_count, structures)),
+        labels=sum(map(label_count, structures)),
         deadline=begun + seconds,
         starts=starts,
         options={**(options or {}), "seed": seed},
@@ -150,14 +141,14 @@ def _climb(search: "_Search", given: Setting, cutoffs: Sequence[float], share: f
     if search.obstacle(first):
         first = low
     for cutoff in cutoffs:
-        search.attempt(first._replace(cutoff=cutoff), limit=share)
+        search.attempt(first._replace(cutoff=cutoff), share)
     _climb_sizes(search, sizes, share)
     reason = _climb_levels(search, [each for each in levels if each > first.level])
     _climb_sizes(search, sizes)
     here = search.preferred
     for cutoff in cutoffs:
         search.attempt(here._replace(cutoff=cutoff))
-    search.attempt(search.preferred._replace(level=levels[0]), limit=share)
+    search.attempt(search.preferred._replace(level=levels[0]), share)
     return reason
 
 
@@ -167,7 +158,7 @@ def _climb_levels(search: "_Search", levels: Sequence[int]) -> str:
     for level in levels:
         least = search.least
         setting = below._replace(level=level)
-        if obstacle := search.attempt(setting, after=below):
+        if obstacle := search.attempt(setting):
             return obstacle
         without_gain = 0 if search.error_of(setting) < _GAIN * least else without_gain + 1
         if without_gain == _PATIENCE:
@@ -181,7 +172,7 @@ def _climb_sizes(search: "_Search", sizes: Sequence[int], limit: float = np.inf)
     below = search.preferred
     for size in (each for each in sizes if each > below.radial_basis_size):
         setting = below._replace(radial_basis_size=size)
-        obstacle = search.attempt(setting, after=below, limit=limit)
+        obstacle = search.attempt(setting, limit)
         if obstacle or search.error_of(setting) >= _GAIN * search.error_of(below):
             return
         below = setting
@@ -219,7 +210,7 @@ class _Search:
             "tolerance": max(_TOLERANCE, options.get("tolerance", _TOLERANCE)),
             "starts": min(_STARTS, starts),
         }
-        self.available = sum(map(_label_count, training))
+        self.available = sum(map(label_count, training))
         self.task = progress.Task()
         self.reported = 0
         self.begun = perf_counter()
@@ -253,18 +244,8 @@ class _Search:
             return f"level {setting.level} would have taken longer than the budget"
         return ""
 
-    def attempt(
-        self, setting: Setting, *, after: Setting | None = None, limit: float = np.inf
-    ) -> str:
-        """Fit and judge ``setting``; returns why not, if it is not.
-
-        Parameters
-        ----------
-        after
-            A smaller setting whose coefficients are one of the starting points.
-        limit
-            Most seconds.
-        """
+    def attempt(self, setting: Setting, limit: float = np.inf) -> str:
+        """Fit and judge ``setting`` in ``limit`` seconds; returns why not, if it is not."""
         if setting in self.tried:
             return ""
         if self.tried and (obstacle := self.obstacle(setting)):
@@ -272,13 +253,6 @@ class _Search:
         self._report(f"{setting}")
         begun, clock = perf_counter(), []
         start = self.untrained(setting)
-        if after in self.fitted:
-            start = grown(
-                self.fitted[after],
-                level=setting.level,
-                radial_basis_size=setting.radial_basis_size,
-                seed=self.options["seed"],
-            )
         part = self._part(start.parameter_count)
         left = self.left - (self._reserve if self.tried else 0.0)
         with progress.reporting(progress.Reporter()):
@@ -302,7 +276,7 @@ class _Search:
         )
         self.fitted[setting] = result.potential
         if len(clock) > 1:
-            pace = (clock[-1] - clock[0]) / (len(clock) - 1) / sum(map(_label_count, part))
+            pace = (clock[-1] - clock[0]) / (len(clock) - 1) / sum(map(label_count, part))
             self.paces[start.parameter_count] = pace
         self._report(f"{setting}: {_errors(self.tried[setting])}")
         return ""
@@ -331,7 +305,7 @@ class _Search:
         """Training structures enough for ``size`` parameters."""
         part = min(1.0, _ENOUGH * size / max(self.available, 1))
         number = max(min(FEWEST, len(self.training)), int(np.ceil(part * len(self.training))))
-        return [self.training[s] for s in _evenly(len(self.training), number)]
+        return [self.training[s] for s in evenly(len(self.training), number)]
 
     @property
     def _reserve(self) -> float:
@@ -358,30 +332,6 @@ class _Search:
         self.reported = now
 
 
-def suitable_cutoffs(structures: Sequence[Atoms]) -> tuple[float, ...]:
-    """Radii worth a comparison, Å, ascending.
-
-    In dense periodic matter those with about 20, 40 and 75 neighbours; else 4, 5 and 6 Å, as far as
-    the molecules extend.
-    """
-    volumes = [
-        atoms.get_volume() / len(atoms) if atoms.pbc.all() else np.inf for atoms in structures
-    ]
-    volume = float(np.median(volumes))
-    if volume < _DENSE:
-        radii = [min(each * volume ** (1 / 3), _LARGEST_CUTOFF) for each in _SPACINGS]
-        return tuple(sorted({round(each, 1) for each in radii}))
-    extents = [
-        np.inf if atoms.pbc.any() else pdist(atoms.positions).max(initial=0.0)
-        for atoms in structures[:: max(1, len(structures) // 500)]
-    ]
-    reach = max(_SHORTEST_CUTOFF, 1.1 * max(extents))
-    radii = [each for each in _SPARSE_CUTOFFS if each < reach - 0.4]
-    if reach <= _SPARSE_CUTOFFS[-1]:
-        radii.append(round(float(reach), 1))
-    return tuple(radii)
-
-
 def _untested(
     untrained: Callable[[Setting], Potential],
     structures: Sequence[Atoms],
@@ -391,7 +341,7 @@ def _untested(
     begun: float,
 ) -> Choice:
     """The choice where there are too few structures to validate with: by the number of labels."""
-    available = sum(map(_label_count, structures))
+    available = sum(map(label_count, structures))
     levels = [level for level in LEVELS if level <= _HIGHEST_UNTESTED]
     settings = [
         Setting(level, cutoffs[len(cutoffs) // 2], given.radial_basis_size or RADIAL_BASIS_SIZES[0])
@@ -411,41 +361,6 @@ def _untested(
         f"and the level follows from the number of labels, {available}"
     )
     return Choice((row,), starts, reason, perf_counter() - begun)
-
-
-def _by_kind(structures: Sequence[Atoms], seed: int) -> list[int]:
-    """Numbers of the structures by kind, in random order within each.
-
-    Any evenly spaced part of them has about the same groups, compositions and labels as the whole.
-    """
-
-    def kind(number: int) -> tuple:
-        atoms, known = structures[number], labels(structures[number])
-        absent = (known.energy is None, known.forces is None, known.virial is None)
-        return (*absent, group_of(atoms), atoms.get_chemical_formula())
-
-    shuffled = np.random.default_rng(seed).permutation(len(structures)).tolist()
-    return sorted(shuffled, key=kind)
-
-
-def _held(structures: Sequence[Atoms], order: Sequence[int]) -> list[int]:
-    """Numbers of the structures that validate, all of which have energies."""
-    usable = [s for s in order if labels(structures[s]).energy is not None]
-    most = _MOST_HELD / np.mean([len(structures[s]) for s in usable])
-    number = max(_FEWEST_HELD, int(min(_HELD * len(usable), most)))
-    return [usable[place] for place in _evenly(len(usable), number)]
-
-
-def _evenly(count: int, number: int) -> list[int]:
-    """``number`` of the numbers below ``count``, evenly spaced."""
-    return (((np.arange(number) + 0.5) * count) // number).astype(int).tolist()
-
-
-def _label_count(atoms: Atoms) -> int:
-    known = labels(atoms)
-    return sum(
-        np.size(each) for each in (known.energy, known.forces, known.virial) if each is not None
-    )
 
 
 def _costs(

@@ -16,7 +16,7 @@ from mentor import potential as potentials
 from mentor.active import build_active_set
 from mentor.evaluation import given_structures
 from mentor.exceptions import InputError, StorageError
-from mentor.fit.automatic import choose, parse_budget, suitable_cutoffs
+from mentor.fit.automatic import choose, parse_budget
 from mentor.fit.checks import Checked, check
 from mentor.fit.choice import Choice, Setting
 from mentor.fit.comparison import compare
@@ -30,6 +30,7 @@ from mentor.fit.posterior import posterior
 from mentor.fit.probe import compositions
 from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
+from mentor.fit.survey import suitable_cutoffs
 from mentor.fit.watching import Watch, own_progress
 from mentor.fit.weighing import weighted
 from mentor.parallel import led
