@@ -132,6 +132,16 @@ def _draw_parity(axes: "Axes", panel: Panel) -> None:
     axes.set_aspect("equal")
 
 
+def plain_numbers(axes: "Axes") -> None:
+    """Write the numbers on logarithmic axes as such, not as powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def svg(figure: "Figure") -> str:
     """The figure as SVG text."""
     return _render(figure, "svg").decode()

@@ -209,8 +209,7 @@ WRITERS = {
     "train": [
         "train",
         "{data}",
-        "--level",
-        "4",
+        *("--level", "4", "--cutoff", "5", "--radial-basis-size", "8"),
         "--max-iterations",
         "1",
         "--output",

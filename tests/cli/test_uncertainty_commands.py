@@ -24,7 +24,8 @@ def trained(mentor_command, tmp_path):
         )
         structures.append(with_labels(atoms, energy=energy, forces=forces, stress=stress))
     ase.io.write(tmp_path / "data.xyz", structures)
-    words = ("--level", 4, "--cutoff", 4.5, "--starts", 1, "--max-iterations", 5)
+    words = ("--level", 4, "--cutoff", 4.5, "--radial-basis-size", 8)
+    words += ("--starts", 1, "--max-iterations", 5)
     output = tmp_path / "pot.mtp"
     outcome = mentor_command("train", tmp_path / "data.xyz", *words, "--output", output)
     assert outcome.code == 0

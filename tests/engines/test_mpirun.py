@@ -99,7 +99,11 @@ def test_an_interrupted_fit_goes_on_with_more_processes(folder):
         (("--potential", "none.mtp"), 1, "none.mtp: no such file"),
         (("--elements", "Ag"), 1, "Pd"),
         (("--levle", 8), 2, "did you mean --level?"),
-        (("--level", 6, "--checkpoint", "none/x.checkpoint"), 1, "cannot be written"),
+        (
+            ("--potential", "start.mtp", "--checkpoint", "none/x.checkpoint"),
+            1,
+            "cannot be written",
+        ),
     ],
 )
 def test_errors_are_said_once_and_end_all(folder, options, code, sentence):

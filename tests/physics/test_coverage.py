@@ -19,7 +19,8 @@ def test_intervals_hold_what_they_promise(shared, name, tmp_path):
     train, test, level, cutoff = SETS[name]
     structures = read(shared / "data" / train, ":150" if name == "ethanol" else ":")
     output = tmp_path / "pot.mtp"
-    mentor.train(structures, level=level, cutoff=cutoff, max_iterations=10, starts=1, output=output)
+    sizes = {"level": level, "cutoff": cutoff, "radial_basis_size": 8}
+    mentor.train(structures, **sizes, max_iterations=10, starts=1, output=output)
     table = mentor.errors(output, read(shared / "data" / test, ":300"), uncertainty=True)
     inside, wide = table.groups["all"]["force_component"].within
     assert 0.60 <= inside <= 0.76
@@ -32,7 +33,11 @@ def test_far_from_what_was_trained_on_nothing_is_promised(shared, tmp_path):
     output = tmp_path / "pot.mtp"
     data = shared / "data" / "agpd"
     mentor.train(
-        data / "train.xyz", level=8, cutoff=5.0, max_iterations=10, starts=1, output=output
+        data / "train.xyz",
+        **{"level": 8, "cutoff": 5.0, "radial_basis_size": 8},
+        max_iterations=10,
+        starts=1,
+        output=output,
     )
     path = read(data / "test_pathway.xyz", ":")
     found = mentor.evaluate(output, path, uncertainty=True)

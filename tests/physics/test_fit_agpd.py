@@ -12,7 +12,8 @@ def test_ag_pd_at_level_10(shared):
     """Errors on structures the fit has not seen, and the same coefficients when repeated."""
     folder = shared / "data" / "agpd"
     first, second = (
-        mentor.train(folder / "train.xyz", level=10, cutoff=5.0, seed=0) for _ in range(2)
+        mentor.train(folder / "train.xyz", level=10, cutoff=5.0, radial_basis_size=8, seed=0)
+        for _ in range(2)
     )
     table = mentor.errors(first.potential, read(folder / "test_fcc.xyz", ":"))
     found = table.groups["all"]

@@ -20,6 +20,7 @@ from mentor.structures import with_labels
 from mentor.uncertainty import Posterior
 
 KINDS = ["triclinic crystal", "molecule", "slab"]
+SMALL = {"level": 6, "cutoff": 4.5, "radial_basis_size": 8}
 
 
 def labelled(potential, count=24, **wanted):
@@ -138,11 +139,10 @@ def test_energies_alone_and_forces_of_some(truth):
 
 def test_the_same_seed_gives_the_same_coefficients(data):
     first, second = (
-        mentor.train(data, level=6, cutoff=4.5, max_iterations=6, starts=2, seed=4)
-        for _ in range(2)
+        mentor.train(data, **SMALL, max_iterations=6, starts=2, seed=4) for _ in range(2)
     )
     assert np.abs(first.potential.parameters - second.potential.parameters).max() <= 1e-6
-    other = mentor.train(data, level=6, cutoff=4.5, max_iterations=6, starts=2, seed=5)
+    other = mentor.train(data, **SMALL, max_iterations=6, starts=2, seed=5)
     assert np.abs(first.potential.parameters - other.potential.parameters).max() > 1e-6
 
 
@@ -217,8 +217,7 @@ def test_one_composition_leaves_no_absurd_coefficients():
 def test_train_writes_potential_log_and_no_leftovers(data, tmp_path):
     result = mentor.train(
         data,
-        level=6,
-        cutoff=4.5,
+        **SMALL,
         validation_fraction=0.25,
         starts=1,
         output=tmp_path / "pot.almtp",
@@ -240,7 +239,7 @@ def test_train_writes_potential_log_and_no_leftovers(data, tmp_path):
 
 def test_train_goes_on_from_a_potential_or_checkpoint(data, tmp_path):
     output = tmp_path / "pot.mtp"
-    options = {"level": 6, "cutoff": 4.5, "starts": 1, "tolerance": 0.0, "output": output}
+    options = {**SMALL, "starts": 1, "tolerance": 0.0, "output": output}
     mentor.train(data, max_iterations=3, **options)
     assert output.with_suffix(".checkpoint").exists()
     resumed = mentor.train(data, max_iterations=6, resume=True, **options)
@@ -264,24 +263,22 @@ def test_train_goes_on_from_a_potential_or_checkpoint(data, tmp_path):
 )
 def test_settings_that_make_no_sense(data, change, message):
     with pytest.raises(InputError, match=message):
-        mentor.train(data, **{"level": 6, "cutoff": 4.5, **change})
+        mentor.train(data, **{**SMALL, **change})
 
 
 def test_data_without_energies_or_structures(data):
     bare = [atoms.copy() for atoms in data]
     with pytest.raises(InputError, match="none of its 24 structures has an energy"):
-        mentor.train(bare, level=6)
+        mentor.train(bare, **SMALL)
     with pytest.raises(InputError, match="contains no structures"):
-        mentor.train([], level=6)
+        mentor.train([], **SMALL)
     with pytest.raises(InputError, match="none of the 24 structures has an energy, forces"):
         mentor.errors(samples.potential(2), bare)
 
 
 def test_a_missing_folder_is_told(data, tmp_path):
     with pytest.raises(StorageError, match="cannot be written"):
-        mentor.train(
-            data, level=6, cutoff=4.5, max_iterations=1, output=tmp_path / "absent" / "pot.mtp"
-        )
+        mentor.train(data, **SMALL, max_iterations=1, output=tmp_path / "absent" / "pot.mtp")
 
 
 def test_errors_by_group(truth, data):

@@ -46,7 +46,7 @@ def data(truth) -> list[Atoms]:
     return labelled(truth)
 
 
-OPTIONS = {"level": 6, "cutoff": 4.5, "max_iterations": 3, "starts": 1}
+OPTIONS = {"level": 6, "cutoff": 4.5, "radial_basis_size": 8, "max_iterations": 3, "starts": 1}
 
 
 def test_radii_are_below_the_distances_of_each_pair_and_below_bonds_without_data():

@@ -24,7 +24,7 @@ from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import labels, with_labels
 
 BOHR, HARTREE = 0.529177, 27.2114
-QUICK = {"level": 6, "cutoff": 4.5, "starts": 1, "max_iterations": 5}
+QUICK = {"level": 6, "cutoff": 4.5, "radial_basis_size": 8, "starts": 1, "max_iterations": 5}
 
 
 @pytest.fixture(scope="module")

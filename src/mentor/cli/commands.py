@@ -48,7 +48,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command(
             "train",
             "fit a potential to labelled structures",
-            "mentor train train.xyz --level 16 --output pot.mtp",
+            "mentor train train.xyz --output pot.mtp",
             needs=("output",),
         ),
         Command(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import numpy as np
 from ase import Atoms
@@ -52,6 +53,7 @@ def fit(
     tolerance: float = 0.01,
     starts: int = 1,
     seed: int = 0,
+    time_limit: float | None = None,
     neighbours: Neighbourhoods | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -78,6 +80,9 @@ def fit(
     starts
         Number of starting points compared on a part of the set: the radial coefficients of
         ``potential`` and random ones made with ``seed``.
+    time_limit
+        Seconds after which no further iteration begins, half of them for the starts; where they
+        are needed, the result depends on the speed of the machine.
     neighbours
         Neighbourhoods of ``structures`` within ``potential.max_dist``, if they are known already.
     checkpoint
@@ -100,6 +105,7 @@ def fit(
     StorageError
         ``checkpoint`` cannot be written.
     """
+    begun, seconds = perf_counter(), np.inf if time_limit is None else time_limit
     weights = Weights(
         energy=energy_weight, force=force_weight, stress=stress_weight, weighting=weighting
     )
@@ -124,7 +130,8 @@ def fit(
             return Problem(potential, spread(_labelled(potential, structures[::step], weights)))
 
         if starts > 1:
-            state = moved(problem, best_start(part, starts, seed))
+            until = begun + seconds / 2
+            state = moved(problem, best_start(part, starts, seed, until))
         else:
             state = begin(problem, potential.parameters)
         stand = _with_iteration(problem, judge, state, None)
@@ -137,6 +144,9 @@ def fit(
                 checkpoints.save(checkpoint, stand, mark)
             if watch is not None:
                 watch(stand)
+            if perf_counter() - begun > seconds:
+                reason = f"the {seconds:.0f} s for it are over"
+                break
     fitted, precision = problem.at(stand.best), stand.state.point.precision
     left = None
     if remember:

@@ -33,6 +33,7 @@ SMALLEST_DAMPING = 1e-12
 _FORGETTING = 0.7  # of the scales D from step to step
 _TINY = 1e-13  # added to the unit diagonal of matrices that are factorised
 _EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
+_SETTLING = 8  # choices of the prior, one after the other, where a fit goes on
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +222,25 @@ def advance(problem: Problem, state: State) -> State:
     )
 
 
-def begin(problem: Problem, theta: np.ndarray, prior: Prior = FIRST_PRIOR) -> State:
-    """The state at ``theta`` with its linear coefficients replaced by the optimal ones."""
-    solved = point(problem, theta, prior).solved
-    return State(point(problem, solved, prior), prior=prior)
+def begin(problem: Problem, theta: np.ndarray, prior: Prior | None = None) -> State:
+    """The state at ``theta`` with its linear coefficients replaced by the optimal ones.
+
+    Without a ``prior`` it is a weak one or, where ``theta`` is better than that allows, the one
+    that the evidence asks for.
+    """
+    here = point(problem, theta, prior or FIRST_PRIOR)
+    if prior is None:
+        good = here.equations.loss < here.objective
+        prior = _settled(problem, here) if good else FIRST_PRIOR
+        precision = prior.precision(problem.potential, here.equations.matrix)
+        here = replace(here, precision=precision)
+    return State(point(problem, here.solved, prior), prior=prior)
+
+
+def _settled(problem: Problem, here: Point) -> Prior:
+    """The prior that the evidence at a point asks for."""
+    prior, matrix = FIRST_PRIOR, here.equations.matrix
+    for _ in range(_SETTLING):
+        here = replace(here, precision=prior.precision(problem.potential, matrix))
+        prior = prior.improved(problem, here)
+    return prior

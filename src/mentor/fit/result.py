@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from mentor.fit.checkpoint import Iteration
+from mentor.fit.choice import Choice
 from mentor.fit.errors import ErrorTable
 from mentor.fit.findings import Finding, findings_table
 from mentor.potential import Potential
@@ -31,6 +32,8 @@ class TrainResult:
     """What the checks before the fit found, numbered as in the data."""
     outliers: tuple[Finding, ...] = ()
     """Structures of the data that the potential does not meet."""
+    choice: Choice | None = None
+    """The settings that were tried, where some were left to choose."""
     seconds: float = 0.0
     output: Path | None = None
     files: tuple[Path, ...] = ()
@@ -49,6 +52,7 @@ class TrainResult:
             "reason": self.reason,
             "seconds": self.seconds,
             "parameters": self.potential.parameter_count,
+            "choice": None if self.choice is None else self.choice.as_dict(),
             **{name: None if each is None else each.as_dict() for name, each in sets.items()},
             "warnings": [each.as_dict() for each in self.warnings],
             "outliers": [each.as_dict() for each in self.outliers],
@@ -56,8 +60,9 @@ class TrainResult:
         }
 
     def __rich__(self) -> Group:
-        """The error tables, what is odd, and a line on the fit."""
-        parts: list[Any] = [_titled(self.errors, "training set")]
+        """What was chosen, the error tables, what is odd, and a line on the fit."""
+        parts: list[Any] = [] if self.choice is None else [self.choice, ""]
+        parts.append(_titled(self.errors, "training set"))
         for table, title in (
             (self.validation_errors, "validation set"),
             (self.test_errors, "test set"),

@@ -8,6 +8,7 @@ Talwalkar, AISTATS 2016, with labels as the resource).
 
 from collections.abc import Callable
 from math import ceil
+from time import perf_counter
 
 import numpy as np
 
@@ -25,7 +26,9 @@ LABELS = 15.0
 """Labels per parameter in the first round."""
 
 
-def best_start(part: Callable[[float], Problem], starts: int, seed: int) -> State:
+def best_start(
+    part: Callable[[float], Problem], starts: int, seed: int, until: float = np.inf
+) -> State:
     """Where the start that fares best ends after some iterations on part of the labels.
 
     Parameters
@@ -34,6 +37,8 @@ def best_start(part: Callable[[float], Problem], starts: int, seed: int) -> Stat
         The problem with so many labels per parameter, or with all there are.
     starts
         How many: the radial coefficients of the potential, and random ones made with ``seed``.
+    until
+        When to take the best so far, by the clock of ``time.perf_counter``.
     """
     rng = np.random.default_rng(seed)
     labels, problem = LABELS, part(LABELS)
@@ -41,6 +46,8 @@ def best_start(part: Callable[[float], Problem], starts: int, seed: int) -> Stat
     with progress.task("compare starts", sum(_rounds(starts))) as task:
         while len(states) > 1:
             for number, state in enumerate(states):
+                if perf_counter() > until:
+                    return min(states, key=_objective)
                 states[number] = _descended(problem, state)
                 task.advance(1, f"loss {min(map(_objective, states)):.4g}")
             labels *= KEPT
@@ -58,6 +65,13 @@ def moved(problem: Problem, state: State) -> State:
 def _rounds(starts: int) -> list[int]:
     """Starts in each round."""
     return [] if starts <= 1 else [starts, *_rounds(ceil(starts / KEPT))]
+
+
+def work(starts: int, labels: int, parameters: int) -> float:
+    """What :func:`best_start` costs: the sum of the labels over all iterations."""
+    rounds = _rounds(starts)
+    each = [min(labels, LABELS * KEPT**k * parameters) for k in range(len(rounds))]
+    return ROUND * float(np.dot(rounds, each))
 
 
 def _objective(state: State) -> float:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -13,19 +15,23 @@ from mentor import plots, progress
 from mentor import potential as potentials
 from mentor.active import build_active_set
 from mentor.evaluation import given_structures
-from mentor.exceptions import InputError
+from mentor.exceptions import InputError, StorageError
+from mentor.fit.automatic import choose, parse_budget
 from mentor.fit.checks import Checked, check
+from mentor.fit.choice import Choice, Setting
 from mentor.fit.comparison import compare
 from mentor.fit.disagreement import AFTER, disagreements
 from mentor.fit.errors import error_table
 from mentor.fit.findings import Finding, in_order
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.growth import grown
 from mentor.fit.incremental import Memory, memory_path, remembered
 from mentor.fit.parity import parity_plots
 from mentor.fit.posterior import posterior
 from mentor.fit.probe import compositions
 from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
+from mentor.fit.survey import suitable_cutoffs
 from mentor.fit.watching import Watch, own_progress
 from mentor.fit.weighing import weighted
 from mentor.parallel import led
@@ -35,7 +41,11 @@ from mentor.short_range import CLOSER, core_radii
 from mentor.structures import check_structures, labels, shortest_distances
 from mentor.uncertainty import Posterior, posterior_path
 
+RADIAL_BASIS_SIZE = 10
+"""Where level and cutoff are given and it is not."""
+
 _WARNED = 10
+_LEAST_LEFT = 0.1  # part of the budget that the fit after a search has at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +56,30 @@ class TrainSettings:
         help="Labelled structures, in any format of ASE or .cfg.", positional=True
     )
     potential: Path | Potential | None = option(
-        None, "Potential to start from; the next six settings are then unused."
+        None,
+        "Potential to start from, grown where elements, level or radial_basis_size are given and "
+        "larger; cutoff, min_dist, budget and core are then unused.",
     )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
     )
-    level: int = option(16, "Highest level of the basis functions; even, 2 to 28.")
-    cutoff: float = option(5.0, "Radius of the neighbourhood (max_dist).", unit="Å")
+    level: int | None = option(
+        None, "Highest level of the basis functions, even, 2 to 28; by default chosen."
+    )
+    cutoff: float | None = option(
+        None, "Radius of the neighbourhood (max_dist); by default chosen.", unit="Å"
+    )
     min_dist: float | None = option(
         None, "Shortest distance resolved; by default 0.95 of the shortest in the data.", unit="Å"
     )
-    radial_basis_size: int = option(8, "Number of Chebyshev polynomials per radial function.")
+    radial_basis_size: int | None = option(
+        None,
+        "Number of Chebyshev polynomials per radial function; by default chosen with level or "
+        "cutoff, or 10.",
+    )
+    budget: str = option(
+        "10m", "Time for choosing these and for the fit then, for example 90s, 10m or 1h."
+    )
     core: bool = option(
         True,
         "Repel atoms that come very close; other programs can only read potentials without it.",
@@ -70,7 +93,7 @@ class TrainSettings:
     test: Path | Sequence[Atoms] | None = option(
         None, "Labelled structures that only the errors at the end are of."
     )
-    energy_weight: float = option(1.0, "Weight of the energies.")
+    energy_weight: float = option(3.0, "Weight of the energies.")
     force_weight: float = option(0.01, "Weight of the forces.", unit="Å²")
     stress_weight: float = option(0.001, "Weight of the stresses (as virials).")
     group_weights: dict[str, float] = option(
@@ -136,6 +159,11 @@ class _Data:
 def train(settings: TrainSettings) -> TrainResult:
     """Fit a potential to energies, forces and stresses.
 
+    What is left out of level, cutoff and radial_basis_size is chosen: structures set aside judge
+    candidates for as long as the budget lasts, and the cheapest is taken whose error is close to
+    the least. The table of costs and errors is shown and written beside the output: another row is
+    taken by giving its settings. Those chosen, when given, make the same potential again.
+
     The linear coefficients are solved for exactly, the radial ones by damped Gauss-Newton steps
     with the exact Jacobian. Forces or stresses may be missing, also from single structures. The
     same seed gives the same coefficients.
@@ -155,19 +183,27 @@ def train(settings: TrainSettings) -> TrainResult:
     StorageError
         A file cannot be written.
     """
-    begin = perf_counter()
+    begin, budget = perf_counter(), parse_budget(settings.budget)
     settings = _with_paths(settings)
+    memory = _memory(settings)
+    settings = _with_potential(settings)
     data = _data(settings)
-    start = _start(settings, data.structures)
+    elements = _elements(settings, data.structures)
     for structures, source in ((data.validation, "validation"), (data.test, "test")):
         if structures:
-            check_structures(structures, start.elements, source)
+            check_structures(structures, elements, source)
     checked = None
     if settings.checks or settings.robust:
-        checked = check(data.given, start.elements, start.max_dist)
+        checked = check(data.given, elements, _radius(settings, data.structures))
         _warn(checked.findings)
-    fitted = _fitted(settings, start, data, checked)
-    result = _result(settings, fitted.fitted, data, checked)
+    choice, left = None, None
+    if _leaves_a_choice(settings):
+        choice = _choice(settings, data, elements, checked, begin)
+        settings = replace(settings, **choice.chosen.setting._asdict(), starts=choice.starts)
+        left = max(begin + budget - perf_counter(), _LEAST_LEFT * budget)
+    start = _start(settings, data.structures, elements)
+    fitted = _fitted(settings, start, data, checked, left, memory)
+    result = _result(settings, fitted.fitted, data, checked, choice)
     if settings.output is not None:
         result.potential.save(settings.output)
         if settings.posterior:
@@ -203,10 +239,33 @@ def _with_paths(settings: TrainSettings) -> TrainSettings:
     return replace(settings, **paths)
 
 
+def _with_potential(settings: TrainSettings) -> TrainSettings:
+    """The settings with their potential opened, and grown to what is given beside it; without one,
+    with the size of the radial basis that there is no need to choose."""
+    potential = settings.potential
+    if potential is None:
+        size = settings.radial_basis_size
+        if None not in (settings.level, settings.cutoff):
+            size = size or RADIAL_BASIS_SIZE
+        return replace(settings, radial_basis_size=size)
+    if not isinstance(potential, Potential):
+        potential = potentials.load(potential)
+    if not potential.elements:
+        potential = opened(settings.potential, settings.elements)
+    larger = grown(
+        potential,
+        level=settings.level,
+        radial_basis_size=settings.radial_basis_size,
+        elements=settings.elements or None,
+        seed=settings.seed,
+    )
+    return replace(settings, potential=larger)
+
+
 def _data(settings: TrainSettings) -> _Data:
     """Training, validation and test structures, with the weights of groups and species."""
     elements = settings.elements or None
-    if isinstance(settings.potential, Potential):
+    if settings.potential is not None:
         elements = settings.potential.elements
     given = given_structures(settings.data, elements)
     source = settings.data if isinstance(settings.data, Path | str) else "data"
@@ -241,15 +300,82 @@ def _set_aside(settings: TrainSettings, count: int) -> list[int]:
     return sorted(np.random.default_rng(settings.seed).permutation(count)[:number].tolist())
 
 
-def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
-    """The potential to begin with: the given one, or an untrained one for the structures."""
-    found = {symbol for atoms in structures for symbol in atoms.get_chemical_symbols()}
+def _elements(settings: TrainSettings, structures: list[Atoms]) -> tuple[str, ...]:
+    """Those of the potential, all of which the structures may have."""
     if settings.potential is not None:
-        potential = opened(settings.potential, settings.elements)
-        check_structures(structures, potential.elements, "data")
-        return potential.with_core_below(structures)
-    elements = settings.elements or tuple(sorted(found, key=atomic_numbers.__getitem__))
+        elements = settings.potential.elements
+    else:
+        found = {symbol for atoms in structures for symbol in atoms.get_chemical_symbols()}
+        elements = settings.elements or tuple(sorted(found, key=atomic_numbers.__getitem__))
     check_structures(structures, elements, "data")
+    return elements
+
+
+def _radius(settings: TrainSettings, structures: list[Atoms]) -> float:
+    """A cutoff that suits the structures, where none is given yet."""
+    if settings.potential is not None:
+        return settings.potential.max_dist
+    if settings.cutoff is not None:
+        return settings.cutoff
+    cutoffs = suitable_cutoffs(structures)
+    return cutoffs[len(cutoffs) // 2]
+
+
+def _leaves_a_choice(settings: TrainSettings) -> bool:
+    return settings.potential is None and None in _setting(settings)
+
+
+def _setting(settings: TrainSettings) -> Setting:
+    return Setting(settings.level, settings.cutoff, settings.radial_basis_size)
+
+
+def _choice(
+    settings: TrainSettings,
+    data: _Data,
+    elements: tuple[str, ...],
+    checked: Checked | None,
+    begin: float,
+) -> Choice:
+    """The choice of what is left out; structures with findings have no say in it."""
+    if settings.resume:
+        raise InputError(
+            "resume needs level, cutoff and radial_basis_size; give those that were chosen"
+        )
+    if settings.output is not None and not settings.output.parent.is_dir():
+        raise StorageError(f"{settings.output}: cannot be written, there is no such folder")
+    odd = {each.index for each in checked.findings} if checked is not None else set()
+    usable = [data.given[s] for s in data.fitted if s not in odd]
+
+    @cache
+    def untrained(setting: Setting) -> Potential:
+        return _untrained(replace(settings, **setting._asdict()), data.structures, elements)
+
+    choice = choose(
+        untrained,
+        usable if len(usable) > len(data.fitted) / 2 else data.structures,
+        **_setting(settings)._asdict(),
+        validation=data.validation,
+        seconds=parse_budget(settings.budget) - (perf_counter() - begin),
+        starts=settings.starts,
+        seed=settings.seed,
+        options=_options(settings),
+    )
+    progress.message(f"chosen: {choice.options}")
+    return choice
+
+
+def _start(
+    settings: TrainSettings, structures: list[Atoms], elements: tuple[str, ...]
+) -> Potential:
+    """The potential to begin with: the given one, or an untrained one for the structures."""
+    if settings.potential is None:
+        return _untrained(settings, structures, elements)
+    return settings.potential.with_core_below(structures)
+
+
+def _untrained(
+    settings: TrainSettings, structures: list[Atoms], elements: tuple[str, ...]
+) -> Potential:
     distances = shortest_distances(structures, settings.cutoff)
     min_dist = settings.min_dist
     if min_dist is None:
@@ -267,6 +393,12 @@ def _start(settings: TrainSettings, structures: list[Atoms]) -> Potential:
     )
 
 
+def _options(settings: TrainSettings) -> dict[str, Any]:
+    """What any fit takes from the settings."""
+    names = ("energy_weight", "force_weight", "stress_weight", "weighting")
+    return {name: getattr(settings, name) for name in (*names, "max_iterations", "tolerance")}
+
+
 def _warn(findings: Sequence[Finding]) -> None:
     """Say the first findings before the fit."""
     for each in findings[:_WARNED]:
@@ -276,16 +408,16 @@ def _warn(findings: Sequence[Finding]) -> None:
 
 
 def _fitted(
-    settings: TrainSettings, start: Potential, data: _Data, checked: Checked | None
+    settings: TrainSettings,
+    start: Potential,
+    data: _Data,
+    checked: Checked | None,
+    seconds: float | None,
+    memory: Memory | None,
 ) -> RobustFit:
-    """The fit, in several rounds if it is to be robust."""
+    """The fit, in several rounds if it is to be robust; else it takes so many seconds at most."""
     options = {
-        "energy_weight": settings.energy_weight,
-        "force_weight": settings.force_weight,
-        "stress_weight": settings.stress_weight,
-        "weighting": settings.weighting,
-        "max_iterations": settings.max_iterations,
-        "tolerance": settings.tolerance,
+        **_options(settings),
         "starts": settings.starts if settings.potential is None else 1,
         "seed": settings.seed,
     }
@@ -301,8 +433,9 @@ def _fitted(
             validation=data.validation,
             checkpoint=settings.checkpoint,
             resume=settings.resume,
-            memory=_memory(settings),
+            memory=memory,
             remember=settings.memory and settings.output is not None,
+            time_limit=seconds,
             **options,
         )
     return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
@@ -318,9 +451,15 @@ def _memory(settings: TrainSettings) -> Memory | None:
 
 
 def _result(
-    settings: TrainSettings, fitted: FitResult, data: _Data, checked: Checked | None
+    settings: TrainSettings,
+    fitted: FitResult,
+    data: _Data,
+    checked: Checked | None,
+    choice: Choice | None,
 ) -> TrainResult:
     potential, files = fitted.potential, []
+    if choice is not None and settings.output is not None:
+        files += choice.save(settings.output, settings.plots)
     if settings.output is not None and settings.output.suffix == ".almtp":
         potential = replace(potential, active_set=build_active_set(potential, data.structures))
     if settings.log is not None:
@@ -341,6 +480,7 @@ def _result(
         reason=fitted.reason,
         warnings=checked.findings if checked is not None and settings.checks else (),
         outliers=outliers,
+        choice=choice,
         output=settings.output,
         files=tuple(files),
     )

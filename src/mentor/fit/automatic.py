@@ -1,0 +1,391 @@
+"""Settings chosen by validation: level, cutoff and size of the radial basis, within a time budget.
+
+From coarse to fine, since a fit at a high level costs a hundred times one at a low level: cutoffs
+are compared at a low level; the level then rises as long as the validation error falls; at the best
+level the radial basis and the other cutoffs are compared again. Of all that was tried the cheapest
+is chosen whose error is close to the least (decision 0013).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from mentor import progress
+from mentor.exceptions import InputError
+from mentor.fit.choice import CLOSE, Candidate, Choice, Setting, judged
+from mentor.fit.fitting import fit
+from mentor.fit.starts import work
+from mentor.fit.survey import by_kind, evenly, held_out, label_count, suitable_cutoffs
+from mentor.neighbourhoods import neighbourhoods
+from mentor.potential import Potential
+from mentor.structures import labels
+
+LEVELS = (6, 8, 10, 12, 16, 20, 24)
+"""Levels that are tried."""
+
+RADIAL_BASIS_SIZES = (8, 10, 12)
+"""Sizes of the radial basis that are tried."""
+
+FEWEST = 10
+"""Structures with energies below which none can be spared for validation."""
+
+_FIRST_LEVEL = 8  # at which cutoffs are compared
+_GAIN = 0.98  # a higher level must lower the error to this part of the least
+_PATIENCE = 2  # levels in a row without gain after which none higher is tried
+_LABELS = 3  # per parameter, at least
+_ENOUGH = 100  # labels per parameter, of which more would hardly lower the error
+_LABELS_UNTESTED = 10  # per parameter, at least, where nothing validates
+_HIGHEST_UNTESTED = 12  # level where nothing validates
+
+_STARTS = 6  # of each candidate
+_FEWEST_STARTS = 3  # of the final fit
+_ITERATIONS, _TOLERANCE = 60, 0.03  # of a candidate's fit
+_USUAL = 30  # iterations that a fit takes after its starts
+_POWER = 1.5  # of the number of parameters, by which the time of an iteration grows (1 to 2)
+_SHARE = 0.1  # of the budget that the first candidates may take each
+_OF_RESERVE = 1.3  # time kept for the final fit, in units of what is expected
+
+_TIMED_ATOMS, _TIMED_ROUNDS = 1000, 5
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def parse_budget(text: str) -> float:
+    """Seconds of a time such as ``90s``, ``10m`` or ``1.5h``.
+
+    Raises
+    ------
+    InputError
+        It is no time above zero, or has no unit.
+    """
+    match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(s|m|min|h)\s*", str(text))
+    if match is None or float(match[1]) == 0:
+        raise InputError(f"budget = {text} is not a time; write for example 90s, 10m or 1h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def choose(
+    untrained: Callable[[Setting], Potential],
+    structures: Sequence[Atoms],
+    *,
+    level: int | None = None,
+    cutoff: float | None = None,
+    radial_basis_size: int | None = None,
+    validation: Sequence[Atoms] = (),
+    seconds: float = 600.0,
+    starts: int = 24,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> Choice:
+    """Choose what is None of ``level``, ``cutoff`` (Å) and ``radial_basis_size``.
+
+    Nothing is drawn but with ``seed``, so that only a budget that runs out makes the choice depend
+    on the speed of the machine.
+
+    Parameters
+    ----------
+    untrained
+        Gives the potential that a fit with a setting begins with.
+    structures
+        Labelled; a fifth of them is set aside to validate, unless ``validation`` is given.
+    seconds
+        For the search and the fit of all ``structures`` after it, whose time is kept back.
+    starts
+        Most starting points of that fit.
+    options
+        Weights and limits of :func:`mentor.fit.fit`.
+
+    Raises
+    ------
+    InputError
+        A setting makes no sense, or the labels cannot be used.
+    """
+    begun = perf_counter()
+    given = Setting(level, cutoff, radial_basis_size)  # type: ignore[arg-type]
+    cutoffs = (cutoff,) if cutoff is not None else suitable_cutoffs(structures)
+    order = by_kind(structures, seed)
+    count = sum(labels(atoms).energy is not None for atoms in structures)
+    if count < FEWEST and not len(validation):
+        return _untested(untrained, structures, given, cutoffs, starts, begun)
+    training = [structures[s] for s in order]
+    if not len(validation):
+        held = set(held_out(structures, order))
+        training = [structures[s] for s in order if s not in held]
+        validation = [structures[s] for s in sorted(held)]
+    search = _Search(
+        untrained,
+        training,
+        list(validation),
+        labels=sum(map(label_count, structures)),
+        deadline=begun + seconds,
+        starts=starts,
+        options={**(options or {}), "seed": seed},
+    )
+    with progress.task("choose the settings (s)", round(seconds)) as task:
+        search.task = task
+        reason = _climb(search, given, cutoffs, _SHARE * seconds)
+    return search.choice(reason, begun)
+
+
+def _climb(search: "_Search", given: Setting, cutoffs: Sequence[float], share: float) -> str:
+    """Try settings from coarse to fine; returns why no higher level was tried."""
+    levels = LEVELS if given.level is None else (given.level,)
+    sizes = RADIAL_BASIS_SIZES if given.radial_basis_size is None else (given.radial_basis_size,)
+    low = Setting(levels[0], cutoffs[len(cutoffs) // 2], sizes[0])
+    first = low._replace(level=max(levels[0], min(_FIRST_LEVEL, levels[-1])))
+    if search.obstacle(first):
+        first = low
+    for cutoff in cutoffs:
+        search.attempt(first._replace(cutoff=cutoff), share)
+    _climb_sizes(search, sizes, share)
+    reason = _climb_levels(search, [each for each in levels if each > first.level])
+    _climb_sizes(search, sizes)
+    here = search.preferred
+    for cutoff in cutoffs:
+        search.attempt(here._replace(cutoff=cutoff))
+    search.attempt(search.preferred._replace(level=levels[0]), share)
+    return reason
+
+
+def _climb_levels(search: "_Search", levels: Sequence[int]) -> str:
+    """Try ``levels`` until they pay no more; returns why not all."""
+    below, without_gain = search.preferred, 0
+    for level in levels:
+        least = search.least
+        setting = below._replace(level=level)
+        if obstacle := search.attempt(setting):
+            return obstacle
+        without_gain = 0 if search.error_of(setting) < _GAIN * least else without_gain + 1
+        if without_gain == _PATIENCE:
+            return "higher levels no longer lower the error"
+        below = setting
+    return ""
+
+
+def _climb_sizes(search: "_Search", sizes: Sequence[int], limit: float = np.inf) -> None:
+    """Try larger radial bases beside the preferred setting until they pay no more."""
+    below = search.preferred
+    for size in (each for each in sizes if each > below.radial_basis_size):
+        setting = below._replace(radial_basis_size=size)
+        obstacle = search.attempt(setting, limit)
+        if obstacle or search.error_of(setting) >= _GAIN * search.error_of(below):
+            return
+        below = setting
+
+
+class _Search:
+    """The candidates tried so far, and what further ones would take.
+
+    Parameters
+    ----------
+    training
+        In an order of which any evenly spaced part is like the whole.
+    labels
+        Number of them that the final fit is to.
+    deadline
+        End of the final fit, by the clock of ``time.perf_counter``.
+    """
+
+    def __init__(
+        self,
+        untrained: Callable[[Setting], Potential],
+        training: list[Atoms],
+        validation: list[Atoms],
+        *,
+        labels: int,
+        deadline: float,
+        starts: int,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.untrained, self.training, self.validation = untrained, training, validation
+        self.labels, self.deadline, self.starts = labels, deadline, starts
+        self.options = {
+            **options,
+            "max_iterations": min(_ITERATIONS, options.get("max_iterations", _ITERATIONS)),
+            "tolerance": max(_TOLERANCE, options.get("tolerance", _TOLERANCE)),
+            "starts": min(_STARTS, starts),
+        }
+        self.available = sum(map(label_count, training))
+        self.task = progress.Task()
+        self.reported = 0
+        self.begun = perf_counter()
+        self.tried: dict[Setting, Candidate] = {}
+        self.fitted: dict[Setting, Potential] = {}
+        self.paces: dict[int, float] = {}  # parameters -> seconds per iteration and label
+
+    @property
+    def least(self) -> float:
+        """The least error so far."""
+        return min(each.error for each in self.tried.values())
+
+    @property
+    def preferred(self) -> Setting:
+        """The smallest setting whose error is close to the least."""
+        return min(
+            setting for setting, each in self.tried.items() if each.error <= CLOSE * self.least
+        )
+
+    def error_of(self, setting: Setting) -> float:
+        """Error of a candidate that was tried."""
+        return self.tried[setting].error
+
+    def obstacle(self, setting: Setting) -> str:
+        """What keeps ``setting`` from being tried; empty if nothing does."""
+        size = self.untrained(setting).parameter_count
+        if self.available < _LABELS * size:
+            return f"level {setting.level} has too many parameters for the data"
+        own = self._expected(min(self.available, _ENOUGH * size), size, _STARTS)
+        if self.tried and own + max(self._reserve, self._final(size)) > self.left:
+            return f"level {setting.level} would have taken longer than the budget"
+        return ""
+
+    def attempt(self, setting: Setting, limit: float = np.inf) -> str:
+        """Fit and judge ``setting`` in ``limit`` seconds; returns why not, if it is not."""
+        if setting in self.tried:
+            return ""
+        if self.tried and (obstacle := self.obstacle(setting)):
+            return obstacle
+        self._report(f"{setting}")
+        begun, clock = perf_counter(), []
+        start = self.untrained(setting)
+        part = self._part(start.parameter_count)
+        left = self.left - (self._reserve if self.tried else 0.0)
+        with progress.reporting(progress.Reporter()):
+            result = fit(
+                start,
+                part,
+                validation=self.validation,
+                time_limit=max(min(limit, left), 0.0),
+                watch=lambda _: clock.append(perf_counter()),
+                **self.options,
+            )
+        own = result.validation
+        self.tried[setting] = Candidate(
+            setting,
+            start.parameter_count,
+            error=float(np.sqrt(own.value)),
+            energy_rmse=own.energy_rmse,
+            force_rmse=own.force_rmse,
+            structures=len(part),
+            seconds=perf_counter() - begun,
+        )
+        self.fitted[setting] = result.potential
+        if len(clock) > 1:
+            pace = (clock[-1] - clock[0]) / (len(clock) - 1) / sum(map(label_count, part))
+            self.paces[start.parameter_count] = pace
+        self._report(f"{setting}: {_errors(self.tried[setting])}")
+        return ""
+
+    def choice(self, reason: str, begun: float) -> Choice:
+        """The candidates with their costs, and the one that is chosen."""
+        costs = _costs(self.fitted, self.validation)
+        rows = [replace(self.tried[each], cost=costs[each]) for each in self.tried]
+        times = [self._final(row.parameters) for row in rows]
+        in_time = [time <= max(self.left, min(times)) for time in times]
+        rows = judged(rows, in_time)
+        size = next(row.parameters for row in rows if row.chosen)
+        starts = self.starts
+        while starts > _FEWEST_STARTS and self._final(size, starts) > self.left:
+            starts = max(_FEWEST_STARTS, starts // 2)
+        why = f"the cheapest of them within {100 * (CLOSE - 1):.0f} % of the least error"
+        why += f"; {reason}" if reason else ""
+        return Choice(rows, starts, why, perf_counter() - begun)
+
+    @property
+    def left(self) -> float:
+        """Seconds to the deadline."""
+        return self.deadline - perf_counter()
+
+    def _part(self, size: int) -> list[Atoms]:
+        """Training structures enough for ``size`` parameters."""
+        part = min(1.0, _ENOUGH * size / max(self.available, 1))
+        number = max(min(FEWEST, len(self.training)), int(np.ceil(part * len(self.training))))
+        return [self.training[s] for s in evenly(len(self.training), number)]
+
+    @property
+    def _reserve(self) -> float:
+        """Seconds kept for the final fit with the preferred setting."""
+        return _OF_RESERVE * self._final(self.tried[self.preferred].parameters)
+
+    def _final(self, size: int, starts: int = _FEWEST_STARTS) -> float:
+        """Seconds that the final fit is expected to take."""
+        return self._expected(self.labels, size, starts)
+
+    def _expected(self, labels: int, size: int, starts: int) -> float:
+        """Seconds that a fit of ``size`` parameters is expected to take."""
+        if not self.paces:
+            return 0.0
+        near = min(self.paces, key=lambda known: abs(np.log(known / size)))
+        pace = self.paces[near] * (size / near) ** _POWER
+        return pace * (labels * _USUAL + work(min(starts, self.starts), labels, size))
+
+    def _report(self, note: str) -> None:
+        """Advance the progress, which is counted in seconds."""
+        now = round(perf_counter() - self.begun)
+        self.task.advance(now - self.reported, note)
+        self.reported = now
+
+
+def _untested(
+    untrained: Callable[[Setting], Potential],
+    structures: Sequence[Atoms],
+    given: Setting,
+    cutoffs: Sequence[float],
+    starts: int,
+    begun: float,
+) -> Choice:
+    """The choice where there are too few structures to validate with: by the number of labels."""
+    available = sum(map(label_count, structures))
+    levels = [level for level in LEVELS if level <= _HIGHEST_UNTESTED]
+    settings = [
+        Setting(level, cutoffs[len(cutoffs) // 2], given.radial_basis_size or RADIAL_BASIS_SIZES[0])
+        for level in (levels if given.level is None else [given.level])
+    ]
+    sizes = [untrained(each).parameter_count for each in settings]
+    fitting = [s for s, size in enumerate(sizes) if _LABELS_UNTESTED * size <= available]
+    place = max(fitting, default=0)
+    potential = untrained(settings[place])
+    row = Candidate(
+        *(settings[place], sizes[place], np.nan, np.nan, np.nan, len(structures), 0.0),
+        cost=_costs({settings[place]: potential}, structures)[settings[place]],
+        chosen=True,
+    )
+    reason = (
+        f"fewer than {FEWEST} structures have energies: none can be spared for validation, "
+        f"and the level follows from the number of labels, {available}"
+    )
+    return Choice((row,), starts, reason, perf_counter() - begun)
+
+
+def _costs(
+    potentials: Mapping[Setting, Potential], structures: Sequence[Atoms]
+) -> dict[Setting, float]:
+    """µs per atom for energies and forces on one core: the least of some rounds over all."""
+    atoms = np.cumsum([len(each) for each in structures])
+    some = list(structures[: int(np.searchsorted(atoms, _TIMED_ATOMS)) + 1])
+    ready = {
+        setting: (
+            potential.compiled(threads=1),
+            neighbourhoods(some, potential.max_dist, potential.elements),
+        )
+        for setting, potential in potentials.items()
+    }
+    least = dict.fromkeys(ready, np.inf)
+    for _ in range(_TIMED_ROUNDS):
+        for setting, (kernel, nb) in ready.items():
+            begun = perf_counter()
+            kernel.evaluate(nb, forces=True, virial=False)
+            least[setting] = min(least[setting], perf_counter() - begun)
+    return {setting: 1e6 * time / len(ready[setting][1].types) for setting, time in least.items()}
+
+
+def _errors(candidate: Candidate) -> str:
+    text = f"{1000 * candidate.energy_rmse:.3g} meV/atom"
+    if np.isfinite(candidate.force_rmse):
+        text += f", {1000 * candidate.force_rmse:.3g} meV/Å"
+    return text

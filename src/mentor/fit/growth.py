@@ -1,0 +1,170 @@
+"""Larger potentials that begin where a smaller one is: more basis functions, polynomials, species.
+
+What is new has no part in the energy yet, so that a fit of the larger potential begins with the
+errors of the smaller one instead of those of random coefficients.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from ase.data import atomic_numbers, covalent_radii
+from scipy.spatial import cKDTree
+
+from mentor.basis import Basis, generate
+from mentor.exceptions import InputError
+from mentor.potential import Potential, random_coefficients
+from mentor.short_range import core_radii
+
+_SAMPLES = 3  # sets of random moments by which basis functions are told apart
+_SAME = 1e-9  # relative difference of their values up to which two functions are one
+
+
+def grown(
+    potential: Potential,
+    *,
+    level: int | None = None,
+    radial_basis_size: int | None = None,
+    elements: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Potential:
+    """``potential`` with a larger basis; energies of its own elements are exactly as before.
+
+    Coefficients of basis functions and Chebyshev polynomials that are new are 0. Radial functions
+    f_μ that are new are random, as large as the others. A new species begins as the old one whose
+    covalent radius is nearest to its own. The active set is left out.
+
+    Parameters
+    ----------
+    level, radial_basis_size
+        Those of the result, not below those of ``potential``; None for the same.
+    elements
+        Chemical symbols of the result in the order of its types, among them all of ``potential``;
+        None for the same.
+    seed
+        Of the new radial functions.
+
+    Raises
+    ------
+    InputError
+        Something would become smaller, or ``potential`` has basis functions of another kind than
+        those of a level.
+    """
+    result = replace(potential, active_set=None)
+    if elements is not None and tuple(elements) != potential.elements:
+        result = _with_elements(result, tuple(elements))
+    if radial_basis_size is not None:
+        result = _with_radial_basis_size(result, radial_basis_size)
+    return result if level is None else _with_level(result, level, seed)
+
+
+def _with_elements(potential: Potential, elements: tuple[str, ...]) -> Potential:
+    old = potential.elements
+    if not old:
+        raise InputError("only a potential that names its elements can be given more of them")
+    lacking, unknown = set(old) - set(elements), [s for s in elements if s not in atomic_numbers]
+    if lacking or unknown or len(set(elements)) != len(elements):
+        raise InputError(
+            f"elements = {', '.join(elements)}: give each chemical symbol once, "
+            f"and among them those of the potential ({', '.join(old)})"
+        )
+    like = np.array([old.index(_nearest(symbol, old)) for symbol in elements])
+    radii = potential.core_radii
+    if radii is not None:
+        kept = np.isin(elements, old)
+        inherited = radii[np.ix_(like, like)]
+        fresh = core_radii(elements, limit=potential.min_dist)
+        radii = np.where(np.outer(kept, kept), inherited, fresh)
+    return replace(
+        potential,
+        species_count=len(elements),
+        elements=elements,
+        radial_coeffs=potential.radial_coeffs[np.ix_(like, like)],
+        species_coeffs=potential.species_coeffs[like],
+        core_radii=radii,
+    )
+
+
+def _nearest(symbol: str, known: Sequence[str]) -> str:
+    """``symbol`` itself where it is known, else the known element of the most similar size."""
+
+    def difference(other: str) -> float:
+        return abs(covalent_radii[atomic_numbers[other]] - covalent_radii[atomic_numbers[symbol]])
+
+    return symbol if symbol in known else min(known, key=difference)
+
+
+def _with_radial_basis_size(potential: Potential, size: int) -> Potential:
+    more = size - potential.radial_basis_size
+    if more < 0:
+        raise InputError(
+            f"radial_basis_size = {size} is below that of the potential, "
+            f"{potential.radial_basis_size}; leave it out or train anew"
+        )
+    return replace(potential, radial_coeffs=_padded(potential.radial_coeffs, 3, more))
+
+
+def _with_level(potential: Potential, level: int, seed: int) -> Potential:
+    values = _scalars(potential)
+    now = level_of(potential)
+    if level < now:
+        raise InputError(
+            f"level = {level} is below that of the potential, {now}; leave it out or train anew"
+        )
+    if level == now:
+        return potential
+    basis = generate(level)
+    apart, place = cKDTree(np.log(_scalars(basis))).query(np.log(values))
+    if apart.max(initial=0.0) > _SAME or len(set(place.tolist())) != len(place):
+        raise InputError(
+            f"the potential has basis functions that are not among those of level {level}, "
+            "so that it cannot be grown"
+        )
+    moment_coeffs = np.zeros(len(basis.alpha_moment_mapping))
+    moment_coeffs[place] = potential.moment_coeffs
+    more = basis.radial_funcs_count - potential.radial_funcs_count
+    radial_coeffs = _padded(potential.radial_coeffs, 2, more)
+    if more:
+        rng = np.random.default_rng(seed)
+        fresh = random_coefficients(rng, radial_coeffs.shape, 0)["radial_coeffs"]
+        size = np.sqrt(np.mean(potential.radial_coeffs**2) / np.mean(fresh**2)) or 1.0
+        radial_coeffs[:, :, -more:] = size * fresh[:, :, -more:]
+    return replace(
+        potential,
+        radial_coeffs=radial_coeffs,
+        moment_coeffs=moment_coeffs,
+        alpha_moments_count=basis.alpha_moments_count,
+        alpha_index_basic=basis.alpha_index_basic,
+        alpha_index_times=basis.alpha_index_times,
+        alpha_moment_mapping=basis.alpha_moment_mapping,
+    )
+
+
+def level_of(potential: Potential) -> int:
+    """Highest level of the basis functions of ``potential``.
+
+    A function of level L grows 2^L-fold where each moment M_{μ,ν} grows 2^(2 + 4μ + ν)-fold.
+    """
+    ratios = _scalars(potential, 2.0) / _scalars(potential)
+    return round(float(np.log2(ratios.max(initial=1.0))))
+
+
+def _scalars(schedule: Potential | Basis, stretch: float = 1.0) -> np.ndarray:
+    """The basis functions for some sets of random basic moments, shape (n, _SAMPLES).
+
+    They are polynomials in the moments {μ, a, b, c}. Equal moments get equal values, positive so
+    that nothing cancels, whatever the order of the schedule: equal values mean equal functions.
+    """
+    moments = np.zeros((schedule.alpha_moments_count, _SAMPLES))
+    for place, (mu, *powers) in enumerate(schedule.alpha_index_basic.tolist()):
+        value = np.random.default_rng([mu, *powers]).uniform(0.5, 1.5, _SAMPLES)
+        moments[place] = value * stretch ** (2 + 4 * mu + sum(powers))
+    for i, j, factor, k in schedule.alpha_index_times.tolist():
+        moments[k] += factor * moments[i] * moments[j]
+    return moments[schedule.alpha_moment_mapping]
+
+
+def _padded(values: np.ndarray, axis: int, more: int) -> np.ndarray:
+    """``values`` with ``more`` zeros at the end of ``axis``."""
+    widths = [(0, more if axis == each else 0) for each in range(values.ndim)]
+    return np.pad(values, widths)
