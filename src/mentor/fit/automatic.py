@@ -38,11 +38,12 @@ _FIRST_LEVEL = 8  # at which cutoffs are compared
 _GAIN = 0.98  # a higher level must lower the error to this part of the least
 _PATIENCE = 2  # levels in a row without gain after which none higher is tried
 _LABELS = 3  # per parameter, at least
-_ENOUGH = 100  # labels per parameter, of which more would hardly lower the error
 _LABELS_UNTESTED = 10  # per parameter, at least, where nothing validates
 _HIGHEST_UNTESTED = 12  # level where nothing validates
 
-_STARTS = 6  # of each candidate
+_EFFORTS = ((100, 6), (30, 3))
+"""Labels per parameter and starts of a candidate's fit: of more labels the error would hardly fall;
+the second where time is short."""
 _FEWEST_STARTS = 3  # of the final fit
 _ITERATIONS, _TOLERANCE = 60, 0.03  # of a candidate's fit
 _USUAL = 30  # iterations that a fit takes after its starts
@@ -208,7 +209,6 @@ class _Search:
             **options,
             "max_iterations": min(_ITERATIONS, options.get("max_iterations", _ITERATIONS)),
             "tolerance": max(_TOLERANCE, options.get("tolerance", _TOLERANCE)),
-            "starts": min(_STARTS, starts),
         }
         self.available = sum(map(label_count, training))
         self.task = progress.Task()
@@ -239,8 +239,8 @@ class _Search:
         size = self.untrained(setting).parameter_count
         if self.available < _LABELS * size:
             return f"level {setting.level} has too many parameters for the data"
-        own = self._expected(min(self.available, _ENOUGH * size), size, _STARTS)
-        if self.tried and own + max(self._reserve, self._final(size)) > self.left:
+        *_, least = _EFFORTS
+        if self.tried and self._time(size, least) > self.left - self._reserve(size):
             return f"level {setting.level} would have taken longer than the budget"
         return ""
 
@@ -253,14 +253,16 @@ class _Search:
         self._report(f"{setting}")
         begun, clock = perf_counter(), []
         start = self.untrained(setting)
-        part = self._part(start.parameter_count)
-        left = self.left - (self._reserve if self.tried else 0.0)
+        limit = min(limit, self.left - self._reserve())
+        effort = self._effort(start.parameter_count, limit)
+        part = self._part(start.parameter_count, effort)
         with progress.reporting(progress.Reporter()):
             result = fit(
                 start,
                 part,
                 validation=self.validation,
-                time_limit=max(min(limit, left), 0.0),
+                time_limit=max(limit, 0.0),
+                starts=min(effort[1], self.starts),
                 watch=lambda _: clock.append(perf_counter()),
                 **self.options,
             )
@@ -301,16 +303,26 @@ class _Search:
         """Seconds to the deadline."""
         return self.deadline - perf_counter()
 
-    def _part(self, size: int) -> list[Atoms]:
+    def _effort(self, size: int, seconds: float) -> tuple[int, int]:
+        """The greatest effort for a fit of ``size`` parameters that ``seconds`` allow."""
+        *greater, least = _EFFORTS
+        return next((each for each in greater if self._time(size, each) <= seconds), least)
+
+    def _part(self, size: int, effort: tuple[int, int]) -> list[Atoms]:
         """Training structures enough for ``size`` parameters."""
-        part = min(1.0, _ENOUGH * size / max(self.available, 1))
+        part = min(1.0, effort[0] * size / max(self.available, 1))
         number = max(min(FEWEST, len(self.training)), int(np.ceil(part * len(self.training))))
         return [self.training[s] for s in evenly(len(self.training), number)]
 
-    @property
-    def _reserve(self) -> float:
-        """Seconds kept for the final fit with the preferred setting."""
-        return _OF_RESERVE * self._final(self.tried[self.preferred].parameters)
+    def _time(self, size: int, effort: tuple[int, int]) -> float:
+        """Seconds that a candidate of ``size`` parameters is expected to take."""
+        return self._expected(min(self.available, effort[0] * size), size, effort[1])
+
+    def _reserve(self, *sizes: int) -> float:
+        """Seconds kept for a final fit of the preferred setting, or of ``sizes`` parameters."""
+        if self.tried:
+            sizes += (self.tried[self.preferred].parameters,)
+        return _OF_RESERVE * max(map(self._final, sizes), default=0.0)
 
     def _final(self, size: int, starts: int = _FEWEST_STARTS) -> float:
         """Seconds that the final fit is expected to take."""
