@@ -15,6 +15,7 @@ from mentor.fit import automatic
 from mentor.fit.automatic import parse_budget
 from mentor.fit.choice import CLOSE, Candidate, Setting, judged
 from mentor.fit.survey import by_kind, held_out, suitable_cutoffs
+from mentor.fit.train import RADIAL_BASIS_SIZE
 from mentor.structures import with_labels
 
 QUICK = {"starts": 2, "max_iterations": 6, "checks": False}
@@ -105,7 +106,8 @@ def test_with_an_ample_budget_the_choice_depends_on_nothing_but_the_seed(result,
 
 
 @pytest.mark.parametrize(
-    "given", [{"level": 6}, {"cutoff": 4.5}, {"level": 6, "cutoff": 4.5}, {"radial_basis_size": 4}]
+    "given",
+    [{"level": 6}, {"cutoff": 4.5}, {"level": 6, "radial_basis_size": 4}, {"radial_basis_size": 4}],
 )
 def test_what_is_given_is_kept(data, given):
     rows = mentor.train(data, **given, **QUICK).choice.rows
@@ -115,7 +117,7 @@ def test_what_is_given_is_kept(data, given):
 
 
 def test_a_validation_set_that_is_given_judges(data):
-    result = mentor.train(data[:24], validation=data[24:], level=6, cutoff=4.5, **QUICK)
+    result = mentor.train(data[:24], validation=data[24:], level=6, **QUICK)
     fitted = result.choice.rows[0].structures
     assert fitted == 24  # none is set aside beside it
 
@@ -129,10 +131,16 @@ def test_few_structures_get_a_low_level_without_validation(data):
     assert "none can be spared for validation" in result.choice.reason
 
 
+def test_with_level_and_cutoff_the_radial_basis_is_not_searched_for(data):
+    result = mentor.train(data, level=6, cutoff=4.5, max_iterations=2, starts=1)
+    assert result.choice is None
+    assert result.potential.radial_basis_size == RADIAL_BASIS_SIZE
+
+
 @pytest.mark.parametrize("count", [10, 13])
 def test_small_sets_are_judged_by_three_structures_at_least(data, count):
     """One or two would leave the choice to chance."""
-    result = mentor.train(data[:count], level=6, cutoff=4.5, **QUICK)
+    result = mentor.train(data[:count], level=6, **QUICK)
     assert {row.structures for row in result.choice.rows} == {count - 3}
 
 
