@@ -165,6 +165,16 @@ def test_a_budget_that_is_over_at_once_still_gives_a_potential(data):
     assert np.isfinite(result.errors.groups["all"]["energy_per_atom"].rmse)
 
 
+def test_a_choice_that_the_budget_forced_says_so(data, monkeypatch):
+    """The table would contradict a reason that names the least error."""
+    monkeypatch.setattr(automatic._Search, "_final", lambda self, size, starts=1: 1.0 * size)
+    monkeypatch.setattr(automatic._Search, "obstacle", lambda self, setting: "")
+    monkeypatch.setattr(automatic._Search, "_reserve", lambda self, *sizes: 0.0)
+    result = mentor.train(data, budget="60s", **QUICK)
+    assert result.choice.chosen.parameters == min(row.parameters for row in result.choice.rows)
+    assert "whose fit to all structures the budget allows" in result.choice.reason
+
+
 def test_an_interrupted_search_leaves_no_files(data, tmp_path, monkeypatch):
     calls = []
 

@@ -49,6 +49,7 @@ _ITERATIONS, _TOLERANCE = 60, 0.03  # of a candidate's fit
 _USUAL = 30  # iterations that a fit takes after its starts
 _POWER = 1.5  # of the number of parameters, by which the time of an iteration grows (1 to 2)
 _SHARE = 0.1  # of the budget that the first candidates may take each
+_IN_TIME = 1.5  # of the time left, within which the final fit is expected; it ends with it at most
 _OF_RESERVE = 1.3  # time kept for the final fit, in units of what is expected
 
 _TIMED_ATOMS, _TIMED_ROUNDS = 1000, 5
@@ -288,13 +289,16 @@ class _Search:
         costs = _costs(self.fitted, self.validation)
         rows = [replace(self.tried[each], cost=costs[each]) for each in self.tried]
         times = [self._final(row.parameters) for row in rows]
-        in_time = [time <= max(self.left, min(times)) for time in times]
+        in_time = [time <= max(_IN_TIME * self.left, min(times)) for time in times]
         rows = judged(rows, in_time)
-        size = next(row.parameters for row in rows if row.chosen)
+        chosen = next(row for row in rows if row.chosen)
+        size = chosen.parameters
         starts = self.starts
         while starts > _FEWEST_STARTS and self._final(size, starts) > self.left:
             starts = max(_FEWEST_STARTS, starts // 2)
         why = f"the cheapest of them within {100 * (CLOSE - 1):.0f} % of the least error"
+        if chosen.error > CLOSE * self.least:
+            why += " among those whose fit to all structures the budget allows"
         why += f"; {reason}" if reason else ""
         return Choice(rows, starts, why, perf_counter() - begun)
 
