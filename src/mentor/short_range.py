@@ -7,6 +7,8 @@ from ase.data import atomic_numbers, covalent_radii
 
 CLOSER = 0.95
 """The core of a pair begins at this part of its shortest distance among the training structures."""
+HELD = 0.925
+"""Radial functions are never taken at a distance below this part of the core's radius."""
 BONDED = 0.7
 """The core of a pair without data begins at this part of the sum of its covalent radii."""
 

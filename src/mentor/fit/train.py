@@ -37,7 +37,7 @@ from mentor.fit.weighing import weighted
 from mentor.parallel import led
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
-from mentor.short_range import CLOSER, core_radii
+from mentor.short_range import CLOSER, HELD, core_radii
 from mentor.structures import check_structures, labels, shortest_distances
 from mentor.uncertainty import Posterior, posterior_path
 
@@ -70,7 +70,10 @@ class TrainSettings:
         None, "Radius of the neighbourhood (max_dist); by default chosen.", unit="Å"
     )
     min_dist: float | None = option(
-        None, "Shortest distance resolved; by default 0.95 of the shortest in the data.", unit="Å"
+        None,
+        "Shortest distance resolved; by default 0.95 of the shortest in the data, and with a core "
+        "as much closer as the core lets atoms come.",
+        unit="Å",
     )
     radial_basis_size: int | None = option(
         None,
@@ -380,7 +383,8 @@ def _untrained(
     min_dist = settings.min_dist
     if min_dist is None:
         shortest = min(distances.values(), default=None)
-        min_dist = round(CLOSER * shortest, 3) if shortest else 0.5 * settings.cutoff
+        closer = CLOSER * HELD if settings.core else CLOSER
+        min_dist = round(closer * shortest, 3) if shortest else 0.5 * settings.cutoff
     return potentials.init(
         level=settings.level,
         elements=elements,
