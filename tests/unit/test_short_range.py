@@ -20,7 +20,7 @@ from mentor.learning.settings import (
 )
 from mentor.learning.start import first_potential
 from mentor.learning.training import next_generation
-from mentor.short_range import core_radii
+from mentor.short_range import HELD, core_radii
 from mentor.structures import shortest_distances, with_labels
 
 
@@ -93,9 +93,15 @@ def test_a_core_without_elements_is_refused():
         _ = unnamed.kernel
 
 
+def test_no_radial_function_is_taken_below_min_dist(data):
+    """There the polynomials would leave [−1, 1], explode and win against the core."""
+    potential = mentor.train(data, **OPTIONS).potential
+    assert abs(potential.min_dist - HELD * potential.core_radii.min()) <= 1e-3
+
+
 def test_a_fit_is_the_same_with_and_without_a_core(data):
     core = mentor.train(data, **OPTIONS).potential
-    plain = mentor.train(data, core=False, **OPTIONS).potential
+    plain = mentor.train(data, core=False, min_dist=core.min_dist, **OPTIONS).potential
     assert plain.core_radii is None
     assert np.array_equal(core.parameters, plain.parameters)
     for (a, b), distance in shortest_distances(data, 4.5).items():
