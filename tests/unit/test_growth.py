@@ -132,7 +132,7 @@ def labelled(species, count):
 
 def test_training_goes_on_with_a_higher_level_and_more_elements(tmp_path):
     """Also from a file, with structures of elements that it does not know."""
-    options = {"checks": False, "tolerance": 0.0}
+    options = {"checks": False, "tolerance": 0.0, "energy_weight": 1.0}  # as for fit
     blank = mentor.init(level=6, elements=("Ag", "Pd"), cutoff=4.5, min_dist=1.8)
     small = fit(blank, labelled(2, 12), max_iterations=5)
     small.potential.save(tmp_path / "small.mtp")
