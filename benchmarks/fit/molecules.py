@@ -5,8 +5,8 @@
 
 FOLDER holds rmd17_ethanol, rmd17_aspirin and 3bpa with train.xyz and test.xyz. Trained on the first
 N geometries with few starts; all settings but these, level, cutoff and tolerance are defaults. Mean
-absolute errors of the energy of whole molecules (meV) and of force components (meV/Å). Linear ACE's on rMD17 are those of
-Batatia et al., NeurIPS 2022, table 2.
+absolute errors of the energy of whole molecules (meV) and of force components (meV/Å). Linear ACE's
+on rMD17 are those of Batatia et al., NeurIPS 2022, table 2.
 """
 
 from pathlib import Path
