@@ -57,7 +57,7 @@ def additions(
     for number in range(1, TIMES + 1):
         more = structures + pool[: number * count]
         found = {
-            "memory": timed(known.potential, more, memory=known.memory),
+            "memory": timed(known.potential, more, memory=known.memory, remember=True),
             "going on": timed(known.potential, more),
             "anew": timed(start, more, starts=starts),
         }

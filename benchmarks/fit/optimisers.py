@@ -230,7 +230,7 @@ def summary(record: Record, level: int) -> None:
 
 
 def draw(record: Record):
-    """Objective against CPU time."""
+    """Objective against evaluations."""
     levels = sorted({line["level"] for line in record.sections["curves"]})
     figure, axes = new_figure(width=4.0 * len(levels), columns=len(levels))
     axes = np.atleast_1d(axes)

@@ -1,10 +1,16 @@
 """Writing files so that nothing is ever written half."""
 
+import io
 import os
 import tempfile
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from mentor.exceptions import StorageError
+
+BROKEN_ARRAYS = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError)
+"""What reading a damaged ``.npz`` and its fields may raise."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -42,3 +48,18 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
             f"{path}: cannot be written ({error.strerror}); "
             "free some space or choose another place, nothing was changed"
         ) from error
+
+
+def write_arrays(path: str | os.PathLike[str], **arrays: Any) -> None:
+    """Write ``arrays`` to ``path`` as a NumPy ``.npz``, completely or not at all.
+
+    Raises
+    ------
+    StorageError
+        As :func:`write_atomically`.
+    """
+    import numpy as np
+
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_atomically(path, content.getvalue())

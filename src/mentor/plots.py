@@ -17,6 +17,7 @@ from mentor.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -132,14 +133,14 @@ def _draw_parity(axes: "Axes", panel: Panel) -> None:
     axes.set_aspect("equal")
 
 
-def plain_numbers(axes: "Axes") -> None:
-    """Write the numbers on logarithmic axes as such, not as powers of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+def plain_numbers(axis: "Axis") -> None:
+    """Ticks 1, 2, 5, 10, … on a logarithmic axis; decades only where it spans many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1000 else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def svg(figure: "Figure") -> str:

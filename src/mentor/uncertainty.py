@@ -10,7 +10,6 @@ of them (decision 0012).
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,7 +21,7 @@ from ase import Atoms
 
 from mentor import progress
 from mentor.exceptions import InputError
-from mentor.files import write_atomically
+from mentor.files import BROKEN_ARRAYS, write_arrays
 from mentor.kernel import Kernel
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
 from mentor.potential import Potential
@@ -42,7 +41,6 @@ NEGLIGIBLE = 1e-6
 
 _VERSION = 1
 _CHUNK = 32_000_000  # bytes of Jacobian held at a time
-_BROKEN = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +133,8 @@ class Posterior:
             for quantity, calibration in self.calibrations.items()
             for name, value in vars(calibration).items()
         }
-        content = io.BytesIO()
-        np.savez(
-            content,
+        write_arrays(
+            path,
             version=_VERSION,
             factor=self.factor,
             fingerprint=self.fingerprint,
@@ -145,7 +142,6 @@ class Posterior:
             tested=self.tested,
             **arrays,
         )
-        write_atomically(path, content.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], potential: Potential) -> "Posterior":
@@ -177,7 +173,7 @@ class Posterior:
                 f"{path}: the posterior cannot be read ({error.strerror}); mentor train writes it "
                 "beside the potential"
             ) from None
-        except _BROKEN:
+        except BROKEN_ARRAYS:
             raise InputError(
                 f"{path}: is not a posterior of this version of mentor or is damaged; train the "
                 "potential again"

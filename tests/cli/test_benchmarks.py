@@ -137,3 +137,41 @@ def test_labels_added_to_a_fit(tmp_path, crystals):
     assert [line["count"] for line in lines] == [1, 2, 3, 4, 5]
     for line in lines:
         assert all(line[way]["loss"] >= 0 for way in ("memory", "going on", "anew"))
+
+
+def test_accuracy_on_published_sets(tmp_path, crystals):
+    """Errors on every set, medians over seeds, targets met or not."""
+    names = ("train", "test_fcc", "test_relaxed", "test_unrelaxed", "test_pathway")
+    for name in names:
+        (tmp_path / f"{name}.xyz").write_bytes(crystals.read_bytes())
+    (tmp_path / "rmd17_ethanol").mkdir()
+    for name in ("train", "test"):
+        (tmp_path / "rmd17_ethanol" / f"{name}.xyz").write_bytes(crystals.read_bytes())
+    result = tmp_path / "result.json"
+    for script, options in (
+        ("agpd.py", ("--seeds", "2", "--keep", tmp_path)),
+        ("molecules.py", ("--sets", "ethanol", "--counts", "4", "--starts", "1")),
+    ):
+        done = subprocess.run(
+            [sys.executable, FIT / script, tmp_path, *options, "--levels", "4", "--json", result],
+            **{"capture_output": True, "text": True, "timeout": 300, "check": False},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        ((_, lines),) = json.loads(result.read_text())["sections"].items()
+        for line in lines:
+            assert all(line["train"][name] > 0 for name in line["train"])
+    assert "ethanol 4:" in done.stdout
+
+
+def test_optimisers(tmp_path, crystals):
+    """From the same start, and none goes uphill."""
+    sections, _ = measured(
+        FIT / "optimisers.py", tmp_path, crystals, "--levels", "6", "--starts", "1"
+    )
+    assert {line["method"] for line in sections["curves"]} == {
+        *("variable projection", "all parameters", "L-BFGS")
+    }
+    for line in sections["curves"]:
+        objectives = [objective for _, objective in line["curve"]]
+        assert objectives == sorted(objectives, reverse=True)
+        assert objectives[-1] < objectives[0]

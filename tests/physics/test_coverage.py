@@ -45,6 +45,7 @@ def test_far_from_what_was_trained_on_nothing_is_promised(shared, tmp_path):
     largest = np.abs(errors).argmax()
     assert abs(errors[largest]) >= 10.0
     assert abs(errors[largest]) <= 10.0 * found.uncertainties[largest].energy.half95
+    assert found.uncertainties[largest].energy.std >= 0.1 * abs(errors[largest])
     usual = mentor.evaluate(output, read(data / "test_relaxed.xyz", ":"), uncertainty=True)
     usual = np.median([each.energy.std for each in usual.uncertainties])
     assert found.uncertainties[largest].energy.std >= 20.0 * usual

@@ -48,14 +48,14 @@ def done(known):
 
 
 def test_as_good_as_a_fit_from_where_it_was(done, known, more):
-    """Also when it is done several times; where the sums are too old, the fit is done in full."""
+    """Also when it is done several times, from sums that are no longer those of the parameters."""
     fitted, reasons = done, []
     for stop in (3, 5, 8):
         fitted = fit(
             fitted.potential, known + more[:stop], memory=fitted.memory, remember=True, **OPTIONS
         )
         reasons.append(fitted.reason)
-    assert "3 structures were added to the fit before" in reasons
+    assert all("added to the fit before" in reason for reason in reasons)
     anew = fit(done.potential, known + more, **OPTIONS)
     before = fit(done.potential, known + more, max_iterations=0)
     assert fitted.loss.value <= 1.02 * anew.loss.value

@@ -95,8 +95,21 @@ def test_a_core_without_elements_is_refused():
 
 def test_no_radial_function_is_taken_below_min_dist(data):
     """There the polynomials would leave [−1, 1], explode and win against the core."""
-    potential = mentor.train(data, **OPTIONS).potential
-    assert abs(potential.min_dist - HELD * potential.core_radii.min()) <= 1e-3
+    core = mentor.train(data, **OPTIONS).potential
+    repulsion = replace(core, moment_coeffs=np.zeros_like(core.moment_coeffs))
+    closest = core.elements[int(np.diag(core.core_radii).argmin())]
+    radius = float(np.diag(core.core_radii).min())
+
+    def energy(potential, distance):
+        return potential.calculator().get_property(
+            "energy", Atoms([closest] * 2, [(0, 0, 0), (0, 0, distance)])
+        )
+
+    held = energy(core.without_core(), HELD * radius)
+    for distance in (0.3 * radius, 0.8 * radius):
+        learned = energy(core, distance) - energy(repulsion, distance)
+        assert abs(learned - (held - energy(repulsion.without_core(), 3.0))) <= 1e-9 * abs(held)
+    assert abs(core.min_dist - HELD * core.core_radii.min()) <= 1e-3
 
 
 def test_a_fit_is_the_same_with_and_without_a_core(data):

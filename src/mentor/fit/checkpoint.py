@@ -4,19 +4,16 @@ import hashlib
 import io
 import json
 import os
-import zipfile
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from mentor.exceptions import InputError
-from mentor.files import write_atomically
+from mentor.files import BROKEN_ARRAYS, write_arrays
 from mentor.fit.least_squares import Problem, State, point
 from mentor.fit.loss import LabelledSet, Loss
 from mentor.fit.prior import Prior
-
-_BROKEN = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -78,9 +75,8 @@ def save(path: str | os.PathLike[str], stand: Progress, mark: str) -> None:
     StorageError
         The file cannot be written.
     """
-    content = io.BytesIO()
-    np.savez(
-        content,
+    write_arrays(
+        path,
         fingerprint=mark,
         theta=stand.state.point.theta,
         former_scales=_or_empty(stand.state.point.former_scales),
@@ -94,7 +90,6 @@ def save(path: str | os.PathLike[str], stand: Progress, mark: str) -> None:
         best=stand.best,
         history=json.dumps([asdict(each) for each in stand.history]),
     )
-    write_atomically(path, content.getvalue())
 
 
 def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
@@ -121,7 +116,7 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); leave resume out to begin anew"
         ) from None
-    except _BROKEN:
+    except BROKEN_ARRAYS:
         raise InputError(
             f"{path}: is not a checkpoint of a fit or is damaged; leave resume out to begin anew"
         ) from None

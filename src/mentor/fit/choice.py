@@ -175,7 +175,8 @@ class Choice:
                     fontsize=8,
                 )
         axes.set(xscale="log", yscale="log")
-        plots.plain_numbers(axes)
+        for axis in (axes.xaxis, axes.yaxis):
+            plots.plain_numbers(axis)
         axes.legend(frameon=False, fontsize=8)
 
     def save(self, output: Path, picture: bool) -> tuple[Path, ...]:

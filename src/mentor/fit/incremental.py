@@ -9,17 +9,15 @@ where it is.
 """
 
 import hashlib
-import io
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
-from mentor.files import write_atomically
+from mentor.files import BROKEN_ARRAYS, write_arrays
+from mentor.fit.least_squares import Point
 from mentor.fit.loss import LabelledSet, NormalEquations, loss, normal_equations
 from mentor.potential import Potential
 from mentor.uncertainty import fingerprint
@@ -31,8 +29,9 @@ MOST = 0.2
 
 _MISSED = 0.3  # part of the foretold change by which the loss may differ from what was foretold
 _CHANGE = 1e-3  # or so small a part of the loss
-_DAMPINGS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)  # of the diagonal of JᵀJ
-_TINY = 1e-12
+_DAMPINGS = (1e-12, 1e-6, 1e-4, 1e-2, 1.0, 1e2)
+"""Of the radial coefficients; the more, the nearer to a step of the linear ones alone, of which the
+loss is known exactly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +57,8 @@ class Memory:
         StorageError
             The file cannot be written.
         """
-        content = io.BytesIO()
-        np.savez(
-            content,
+        write_arrays(
+            path,
             potential=self.potential,
             matrix=self.equations.matrix,
             vector=self.equations.vector,
@@ -69,7 +67,6 @@ class Memory:
             digests=np.array(self.digests),
             complete=self.complete,
         )
-        write_atomically(path, content.getvalue())
 
 
 def memory_path(potential: str | os.PathLike[str]) -> Path:
@@ -89,7 +86,7 @@ def remembered(path: str | os.PathLike[str]) -> Memory | None:
             digests=tuple(fields["digests"].tolist()),
             complete=int(fields["complete"]),
         )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, *BROKEN_ARRAYS):
         return None
 
 
@@ -134,15 +131,16 @@ def added(
         return None
     equations = _with_structures(potential, memory.equations, labelled, new)
     theta, P = potential.parameters, memory.precision
+    here = Point(theta, equations, P, potential.radial_coeffs.size)
     before = equations.loss + float(P @ theta**2)
     for damping in _DAMPINGS:
-        step, foretold = _step(equations, P, theta, damping)
-        moved = potential.with_parameters(theta + step)
+        there, foretold = here.step(damping)
+        moved = potential.with_parameters(there)
         prior = float(P @ moved.parameters**2)
         now = loss(moved.kernel, everywhere).value + prior
         allowed = max(_MISSED * (before - foretold), _CHANGE * now)
         if now <= before and abs(now - foretold) <= allowed:
-            vector = equations.vector - equations.matrix @ step
+            vector = equations.vector - equations.matrix @ (there - theta)
             carried = NormalEquations(equations.matrix, vector, now - prior)
             return moved, Memory(mark_of(moved), carried, P, digests, memory.complete)
     return None
@@ -170,17 +168,3 @@ def _with_structures(
         vector += more.vector
         total += more.loss
     return NormalEquations(matrix, vector, total)
-
-
-def _step(
-    equations: NormalEquations, precision: np.ndarray, theta: np.ndarray, damping: float
-) -> tuple[np.ndarray, float]:
-    """The damped step of all parameters, and the objective foretold there."""
-    matrix = equations.matrix + np.diag(precision)
-    units = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-14 * np.diag(matrix).max()))
-    scaled = matrix * units * units[:, None]
-    gradient = equations.vector - precision * theta
-    factor = cho_factor(scaled + (_TINY + damping) * np.eye(len(units)))
-    step = units * cho_solve(factor, units * gradient)
-    before = equations.loss + float(precision @ theta**2)
-    return step, float(before - 2 * gradient @ step + step @ matrix @ step)

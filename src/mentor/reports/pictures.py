@@ -8,12 +8,11 @@ import numpy as np
 from ase import Atoms
 
 from mentor.learning.history import CampaignHistory, Stretch
-from mentor.plots import COLOURS, INK, MAX_POINTS, new_figure, parity
+from mentor.plots import COLOURS, INK, MAX_POINTS, new_figure, parity, plain_numbers
 from mentor.reports.uncertainty import Expectation
 from mentor.structures import labels
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Predictions = tuple[Sequence[Atoms], np.ndarray, Sequence[np.ndarray]]
@@ -80,7 +79,7 @@ def grades(history: CampaignHistory) -> "Figure":
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
         )
     axes.set_yscale("log")
-    _plain_numbers(axes)
+    plain_numbers(axes.yaxis)
     axes.set(xlabel="step of the walker", ylabel="largest extrapolation grade γ", xlim=(0, None))
     if by_kind:
         figure.legend(
@@ -106,7 +105,7 @@ def learning_curve(history: CampaignHistory) -> "Figure":
             axes.plot([history.training_size], [1000 * final], "*", **star)
         if axes.lines:
             axes.set_yscale("log")
-            _plain_numbers(axes)
+            plain_numbers(axes.yaxis)
         axes.set_ylabel(name)
     both[1].set_xlabel("QM calculations trained on")
     return figure
@@ -215,14 +214,3 @@ def _time_unit(seconds: float) -> tuple[str, float]:
         if seconds > 2 * size:
             return unit, size
     return "s", 1.0
-
-
-def _plain_numbers(axes: "Axes") -> None:
-    """Ticks 1, 2, 5, 10, … on a logarithmic axis; decades only where it spans many."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    low, high = axes.get_ylim()
-    subs = (1, 2, 5) if high / low < 1000 else (1,)
-    axes.yaxis.set_major_locator(LogLocator(subs=subs))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
