@@ -232,7 +232,8 @@ nb::dict read_potential_file(const std::string& path) {
     auto& data = file.data;
     const size_t C = data.species_count, K = data.radial_funcs_count, R = data.radial_basis_size;
     const size_t m = C * C * K * R + C + data.moment_coeffs.size();
-    const size_t scalars = data.moment_coeffs.size();
+    const size_t scalars = data.alpha_moment_mapping.size();
+    const bool own = data.moment_coeffs.size() > scalars;
     const auto rows = [](const std::vector<std::array<int, 4>>& rows) {
         std::vector<int> flat;
         for (const auto& row : rows) flat.insert(flat.end(), row.begin(), row.end());
@@ -247,7 +248,8 @@ nb::dict read_potential_file(const std::string& path) {
     fields["alpha_moments_count"] = data.alpha_moments_count;
     fields["radial_coeffs"] = to_numpy(std::move(data.radial_coeffs), {C, C, K, R});
     fields["species_coeffs"] = to_numpy(std::move(data.species_coeffs), {C});
-    fields["moment_coeffs"] = to_numpy(std::move(data.moment_coeffs), {scalars});
+    fields["moment_coeffs"] = own ? to_numpy(std::move(data.moment_coeffs), {C, scalars})
+                                  : to_numpy(std::move(data.moment_coeffs), {scalars});
     fields["alpha_index_basic"] = rows(data.alpha_index_basic);
     fields["alpha_index_times"] = rows(data.alpha_index_times);
     fields["alpha_moment_mapping"] = to_numpy(std::move(data.alpha_moment_mapping), {scalars});

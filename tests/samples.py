@@ -24,7 +24,13 @@ CORE_RADII = np.round(2.4 + 0.1 * np.add.outer(range(4), range(4)), 1)
 
 
 def potential(
-    species: int = 2, level: int = 8, seed: int = 0, cutoff: float = 4.5, **changes
+    species: int = 2,
+    level: int = 8,
+    seed: int = 0,
+    cutoff: float = 4.5,
+    *,
+    shared_moments: bool = True,
+    **changes,
 ) -> mentor.Potential:
     """A potential with random coefficients of order one: nothing in it is small or symmetric."""
     rng = np.random.default_rng(seed)
@@ -35,6 +41,7 @@ def potential(
         min_dist=1.8,
         radial_basis_size=5,
         core_radii=CORE_RADII[:species, :species],
+        shared_moments=shared_moments,
         seed=seed,
     )
     return replace(

@@ -91,7 +91,8 @@ class Evaluator {
         const Program& program = *model.program;
         const vec* S = S_.data();
         vec* R = R_.reserve(program.slot_count);
-        last_layer<real>(model, S, R);
+        const InvariantCoeffs& own = model.coeffs_of(batch_.species);
+        last_layer<real>(model, own, S, R);
         if (out.site_energies) {
             wide energy = radial_.repulsion + model.data.species_coeffs[batch_.species];
             for (const Segment& segment : program.segments) {
@@ -101,12 +102,12 @@ class Evaluator {
                 energy += 0.5 * widen(sum);
             }
             for (const Partner& p : program.linear)
-                energy += model.zeta[p.invariant] * widen(S[p.slot]);
+                energy += own.zeta[p.invariant] * widen(S[p.slot]);
             for (int l = 0; l < batch_.atoms; ++l) out.site_energies[batch_.atom[l]] = energy[l];
         }
         if (!(out.derivatives() || out.needs_rows())) return;
         for (const Partner& p : program.linear)
-            R[p.slot] += static_cast<real>(model.zeta[p.invariant]);
+            R[p.slot] += static_cast<real>(own.zeta[p.invariant]);
         backward<real>(program, S, R, products_.data());
     }
 
@@ -159,7 +160,7 @@ class Evaluator {
             for (int i = 0; i < block; ++i) b[first + i] = row[i][l] * model.data.scaling;
             double* linear = b + model.radial_parameters();
             linear[batch_.species] = 1.0;
-            scalars(model, l, linear + C);
+            scalars(model, l, linear + C + model.moment_set(batch_.species) * model.scalars());
             if (out.row_sums)
                 for (size_t i = 0; i < m; ++i) out.row_sums[structure_of[l] * m + i] += b[i];
         }

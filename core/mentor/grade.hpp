@@ -84,6 +84,7 @@ struct ActiveSetInverse {
     GradeMatrix matrix_of(const Model& model, int z) const {
         const size_t block = model.radial_block(), first = z * block;
         const size_t invariants = model.program->size(), linear = model.radial_parameters();
+        const size_t scalars = linear + model.species() + model.moment_set(z) * model.scalars();
         const size_t p = block + 1 + invariants;
         std::vector<double> G(p * size, 0.0);
         const auto row = [&](size_t i) {
@@ -93,7 +94,7 @@ struct ActiveSetInverse {
         std::copy(row(linear + z), row(linear + z + 1),
                   G.begin() + static_cast<std::ptrdiff_t>(block * size));
         for (int alpha = 0; alpha < model.scalars(); ++alpha) {
-            const double* from = &inverse[(linear + model.species() + alpha) * size];
+            const double* from = &inverse[(scalars + alpha) * size];
             for (const auto& term : model.program->scalars[alpha]) {
                 double* to = &G[(block + 1 + term.source) * size];
                 for (size_t j = 0; j < size; ++j) to[j] += term.factor * from[j];

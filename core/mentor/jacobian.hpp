@@ -69,7 +69,7 @@ class Differentiator {
                     for (int i = 0; i < model_.reduced_size(mu); ++i) own[i] += factor * N[i];
                 }
         }
-        values_.run();
+        values_.run(type);
     }
 
     void energy(int type) {
@@ -85,7 +85,7 @@ class Differentiator {
                     *line += total;
                 }
         rows_.species(type)[rows_.energy()] += 1.0;
-        line = rows_.invariants() + rows_.energy();
+        line = rows_.invariants(type) + rows_.energy();
         for (int b = 0; b < program_.size(); ++b, line += rows_.stride())
             *line += invariant(program_.invariants[b], values_.S());
     }
@@ -103,7 +103,7 @@ class Differentiator {
                 for (int i = 0; i < model_.reduced_size(mu); ++i) own[i][l] = T[i];
             }
         tangents_.forwards();
-        double* line = rows_.invariants();
+        double* line = rows_.invariants(type);
         for (int b = 0; b < program_.size(); ++b, line += rows_.stride())
             add(line, tangents_.invariant_change(b));
         const Block* dA = tangents_.backwards();

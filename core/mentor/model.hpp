@@ -28,12 +28,26 @@ struct PotentialData {
     double scaling, min_dist, max_dist;
     int species_count, radial_funcs_count, radial_basis_size, alpha_moments_count;
     std::vector<double> radial_coeffs;                  // [z_i][z_j][mu][k]
-    std::vector<double> species_coeffs, moment_coeffs;  // [z], [alpha]
+    std::vector<double> species_coeffs;                 // [z]
+    std::vector<double> moment_coeffs;                  // [alpha], or [z_i][alpha]
     std::vector<std::array<int, 4>> alpha_index_basic;  // {mu, a, b, c}
     std::vector<std::array<int, 4>> alpha_index_times;  // {i, j, m, k}
     std::vector<int> alpha_moment_mapping;              // [alpha]
     std::vector<int> atomic_numbers;                    // [z], of RBChebyshev_zbl
     std::vector<double> core_radii;                     // [z_i][z_j], of RBChebyshev_zbl
+};
+
+/// Coefficients of a program's invariants, zeta = W^T xi, for atoms of one species or of all.
+struct InvariantCoeffs {
+    std::vector<double> zeta;
+    Numbers partners;  // zeta * count of the partners in the program
+
+    InvariantCoeffs(const Program& program, const double* moment_coeffs)
+        : zeta(program.coefficients(moment_coeffs)) {
+        std::vector<double> values;
+        for (const Partner& p : program.partners) values.push_back(zeta[p.invariant] * p.count);
+        partners = Numbers(std::move(values));
+    }
 };
 
 /// Whether a model runs the plan of its basis or, as an independent check, the schedule itself.
@@ -44,12 +58,11 @@ struct Model {
     std::shared_ptr<const Program> program;
     std::vector<int> degree, reduced_begin;  // of the moments, per mu (schedule.hpp)
     int highest_degree = 0;
-    Numbers coeffs;                     // scaling * radial_coeffs, [z_i][z_j][mu][k]
-    Numbers slopes;                     // df/dt as a sum of T_k, [z_i][z_j][mu][k]
-    std::vector<double> zeta;           // of the invariants
-    Numbers partner_coeffs;             // zeta * count of the partners in the program
-    std::vector<ShortRangeCore> cores;  // [z_i][z_j], empty for all but RBChebyshev_zbl
-    std::vector<double> core_reach;     // largest radius of the cores of each species, Å
+    Numbers coeffs;                                 // scaling * radial_coeffs, [z_i][z_j][mu][k]
+    Numbers slopes;                                 // df/dt as a sum of T_k, [z_i][z_j][mu][k]
+    std::vector<InvariantCoeffs> invariant_coeffs;  // [set], of moment_coeffs
+    std::vector<ShortRangeCore> cores;              // [z_i][z_j], empty for all but RBChebyshev_zbl
+    std::vector<double> core_reach;  // largest radius of the cores of each species, Å
 
     int species() const { return data.species_count; }
     int radial_funcs() const { return data.radial_funcs_count; }
@@ -61,7 +74,12 @@ struct Model {
     /// Number of radial coefficients of one central species.
     int radial_block() const { return species() * radial_funcs() * basis_size(); }
     int radial_parameters() const { return species() * radial_block(); }
-    int parameters() const { return radial_parameters() + species() + scalars(); }
+    /// Sets of moment_coeffs: 1 that all species share, or one for each.
+    int moment_sets() const { return static_cast<int>(invariant_coeffs.size()); }
+    /// The set of atoms of species z.
+    int moment_set(int z) const { return moment_sets() == 1 ? 0 : z; }
+    const InvariantCoeffs& coeffs_of(int z) const { return invariant_coeffs[moment_set(z)]; }
+    int parameters() const { return radial_parameters() + species() + moment_sets() * scalars(); }
 
     explicit Model(PotentialData potential, Contraction contraction = Contraction::plan)
         : data(std::move(potential)) {
@@ -76,10 +94,9 @@ struct Model {
         for (double& x : c) x *= data.scaling;
         slopes = Numbers(derivatives(c));
         coeffs = Numbers(std::move(c));
-        zeta = program->coefficients(data.moment_coeffs);
-        std::vector<double> partners;
-        for (const Partner& p : program->partners) partners.push_back(zeta[p.invariant] * p.count);
-        partner_coeffs = Numbers(std::move(partners));
+        const int sets = data.moment_coeffs.size() > static_cast<size_t>(scalars()) ? species() : 1;
+        for (int set = 0; set < sets; ++set)
+            invariant_coeffs.emplace_back(*program, data.moment_coeffs.data() + set * scalars());
         core_reach.assign(species(), 0.0);
         for (size_t pair = 0; pair < data.core_radii.size(); ++pair) {
             const size_t i = pair / species(), j = pair % species();
@@ -103,8 +120,10 @@ struct Model {
                 "max_dist must exceed min_dist");
         require(data.radial_coeffs.size() == C * C * K * R, "radial_coeffs have the wrong size");
         require(data.species_coeffs.size() == C, "species_coeffs have the wrong size");
-        require(data.moment_coeffs.size() == data.alpha_moment_mapping.size(),
-                "moment_coeffs and alpha_moment_mapping differ in size");
+        const size_t n = data.alpha_moment_mapping.size();
+        require(data.moment_coeffs.size() == n || data.moment_coeffs.size() == C * n,
+                "moment_coeffs must have one number for each of alpha_moment_mapping, or for each "
+                "species so many");
         check_core();
     }
 

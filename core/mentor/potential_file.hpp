@@ -68,6 +68,9 @@ class PotentialReader {
         {"alpha_moments_count", 0},  {"alpha_index_basic_count", 0}, {"alpha_index_times_count", 0},
         {"alpha_scalar_moments", 0},
     };
+    /// In place of moment_coeffs where each species has its own, one species after the other.
+    static constexpr const char* own_moments = "species_moment_coeffs";
+    std::vector<double> own_moments_;
     std::string tag_;
     using Pair = std::pair<int, int>;
     std::vector<int> first_labels_;              // in the order of their appearance
@@ -109,7 +112,7 @@ class PotentialReader {
             "scaling",           "min_dist",      "max_dist",          "version",
             "potential_name",    "potential_tag", "radial_basis_type", "alpha_index_basic",
             "alpha_index_times", "radial_coeffs", "species_coeffs",    "alpha_moment_mapping",
-            "moment_coeffs",     "core_radii",
+            "moment_coeffs",     "core_radii",    own_moments,
         };
         return count_of_.count(key) || others.count(key);
     }
@@ -130,6 +133,8 @@ class PotentialReader {
             data.species_coeffs = file_.list<double>(key);
         else if (key == "moment_coeffs")
             data.moment_coeffs = file_.list<double>(key);
+        else if (key == own_moments)
+            own_moments_ = file_.list<double>(key);
         else
             word(key, std::string(file_.rest_of_line()));
     }
@@ -199,11 +204,13 @@ class PotentialReader {
         for (const char* key : {"min_dist", "max_dist", "radial_basis_type", "alpha_index_basic",
                                 "alpha_index_times", "alpha_moment_mapping"})
             require_given(key);
-        const bool trained =
-            given("radial_coeffs") || given("species_coeffs") || given("moment_coeffs");
+        const char* moments = given(own_moments) ? own_moments : "moment_coeffs";
+        const bool trained = given("radial_coeffs") || given("species_coeffs") || given(moments);
         if (!trained) file_.fail("the potential is not trained; run mentor train on it first");
-        for (const char* key : {"radial_coeffs", "species_coeffs", "moment_coeffs"})
-            require_given(key);
+        for (const char* key : {"radial_coeffs", "species_coeffs", moments}) require_given(key);
+        if (given(own_moments) && given("moment_coeffs"))
+            fail_at("moment_coeffs", std::string(own_moments) +
+                                         " and moment_coeffs are both given; keep one of them");
         for (const char* key : {"species_count", "radial_basis_size", "radial_funcs_count"})
             if (count(key) < 1) fail_at(key, std::string(key) + " = 0 must be at least 1");
         const PotentialData& data = result_.data;
@@ -214,7 +221,7 @@ class PotentialReader {
         check_length("alpha_moment_mapping", data.alpha_moment_mapping.size(),
                      "alpha_scalar_moments");
         check_length("species_coeffs", data.species_coeffs.size(), "species_count");
-        check_length("moment_coeffs", data.moment_coeffs.size(), "alpha_scalar_moments");
+        check_moments();
         check_indices();
         result_.data.species_count = count("species_count");
         result_.data.radial_funcs_count = count("radial_funcs_count");
@@ -232,6 +239,22 @@ class PotentialReader {
         if (static_cast<int64_t>(found) != count(source))
             fail_at(key, key + " has " + std::to_string(found) + " entries, but " + source + " = " +
                              std::to_string(count(source)));
+    }
+
+    void check_moments() {
+        if (!given(own_moments)) {
+            check_length("moment_coeffs", result_.data.moment_coeffs.size(),
+                         "alpha_scalar_moments");
+            return;
+        }
+        const int64_t wanted =
+            static_cast<int64_t>(count("species_count")) * count("alpha_scalar_moments");
+        if (static_cast<int64_t>(own_moments_.size()) != wanted)
+            fail_at(own_moments, std::string(own_moments) + " has " +
+                                     std::to_string(own_moments_.size()) +
+                                     " entries, but species_count * alpha_scalar_moments = " +
+                                     std::to_string(wanted));
+        result_.data.moment_coeffs = std::move(own_moments_);
     }
 
     /// Counts and indices of the contraction schedule must fit each other.

@@ -144,7 +144,7 @@ struct Program {
     int size() const { return static_cast<int>(invariants.size()); }
 
     /// zeta = W^T xi.
-    std::vector<double> coefficients(const std::vector<double>& moment_coeffs) const {
+    std::vector<double> coefficients(const double* moment_coeffs) const {
         std::vector<double> zeta(invariants.size(), 0.0);
         for (size_t alpha = 0; alpha < scalars.size(); ++alpha)
             for (const auto& [b, factor] : scalars[alpha]) zeta[b] += factor * moment_coeffs[alpha];

@@ -35,40 +35,46 @@ class RowPlaces {
 };
 
 /// The rows while they are summed: one lane for each row, in the order of RowPlaces, and one line
-/// for each of the radial coefficients, the species and the invariants of the program.
+/// for each of the radial coefficients, the species and the invariants of the program, these once
+/// for each set of moment_coeffs.
 class StructureRows {
   public:
     explicit StructureRows(const Model& model)
-        : model_(model), head_(model.radial_parameters() + model.species()) {
+        : model_(model),
+          head_(model.radial_parameters() + model.species()),
+          lines_(head_ + model.moment_sets() * model.program->size()) {
         std::vector<Sum> sums;
-        for (const auto& scalar : model.program->scalars) {
-            sums.push_back({head_ + static_cast<int>(sums.size()), scalar});
-            for (Term& term : sums.back().terms) term.source += head_;
-        }
+        for (int set = 0; set < model.moment_sets(); ++set)
+            for (const auto& scalar : model.program->scalars) {
+                sums.push_back({head_ + static_cast<int>(sums.size()), scalar});
+                for (Term& term : sums.back().terms)
+                    term.source += head_ + set * model.program->size();
+            }
         W_.add(std::move(sums));
-        from_.reserve(head_ + model.program->size());
+        from_.reserve(lines_);
         to_.reserve(model.parameters());
     }
 
     void clear(int64_t atoms) {
         count_ = static_cast<int>(3 * atoms + 7);
         stride_ = padded(count_ + Block::size, Block::size);
-        sums_.zeros(static_cast<size_t>(head_ + model_.program->size()) * stride_);
+        sums_.zeros(static_cast<size_t>(lines_) * stride_);
     }
 
     int strain() const { return count_ - 7; }
     int energy() const { return count_ - 1; }
     double* radial(int type) { return line(type * model_.radial_block()); }
     double* species(int type) { return line(model_.radial_parameters() + type); }
-    double* invariants() { return line(head_); }
+    double* invariants(int type) {
+        return line(head_ + model_.moment_set(type) * model_.program->size());
+    }
     /// From one line to the next.
     int stride() const { return stride_; }
 
     /// Puts the rows of the model's parameters, the `columns` of them, at their places.
     void write(const RowPlace* places, const int32_t* columns, int64_t width) {
-        const int lines = head_ + model_.program->size();
         for (int first = 0; first < count_; first += Block::size) {
-            for (int c = 0; c < lines; ++c)
+            for (int c = 0; c < lines_; ++c)
                 from_.data()[c] = *reinterpret_cast<const Block*>(line(c) + first);
             std::copy_n(from_.data(), head_, to_.data());
             apply<double>(W_, from_.data(), to_.data());
@@ -85,7 +91,7 @@ class StructureRows {
 
   private:
     const Model& model_;
-    const int head_;
+    const int head_, lines_;
     int count_ = 0, stride_ = 0;
     Forms W_;  // from the invariants to the scalars
     Buffer<double> sums_;

@@ -63,10 +63,10 @@ inline void segment_derivative(const Segment& segment, const int* partners, cons
 
 /// Derivatives of V by all slots that occur in invariants; the others are zero or not yet set.
 template <class Real, class Value>
-inline void last_layer(const Model& model, const Value* S, Value* R) {
+inline void last_layer(const Model& model, const InvariantCoeffs& own, const Value* S, Value* R) {
     const Program& program = *model.program;
     const int* partners = program.partner_slots.data();
-    const Real* coeffs = model.partner_coeffs.template data<Real>();
+    const Real* coeffs = own.partners.template data<Real>();
     for (int i = program.moment_count; i < program.pair_begin; ++i) R[i] = Value{};
     for (const Segment& segment : program.segments) {
         int offset = 0, left = segment.length;

@@ -49,12 +49,13 @@ class AtomValues {
     /// The moments, to be set before run().
     double* moments() { return S_.data(); }
 
-    /// S and A from the moments.
-    void run() {
+    /// S and A from the moments of an atom of species z.
+    void run(int z) {
+        coeffs_ = &model.coeffs_of(z);
         double *S = S_.data(), *A = A_.data();
         forward<double>(program, S, products_.data());
-        last_layer<double>(model, S, A);
-        for (const Partner& p : program.linear) A[p.slot] += model.zeta[p.invariant];
+        last_layer<double>(model, *coeffs_, S, A);
+        for (const Partner& p : program.linear) A[p.slot] += coeffs_->zeta[p.invariant];
         backward<double>(program, S, A, products_.data());
         double* own = A_products_.data();
         for (const Coupling& c : program.couplings) {
@@ -70,8 +71,10 @@ class AtomValues {
     const double* A() const { return A_.data(); }
     /// dV/dp of the products p of all couplings, one after the other.
     const double* A_products() const { return A_products_.data(); }
+    const InvariantCoeffs& coeffs() const { return *coeffs_; }
 
   private:
+    const InvariantCoeffs* coeffs_ = nullptr;
     Buffer<double> S_, A_, products_, A_products_;
 };
 
@@ -241,7 +244,7 @@ class Tangents {
     template <int n>
     void components(const Segment& segment, int offset) {
         const int* partners = program_.partner_slots.data();
-        const double* coeffs = model_.partner_coeffs.doubles.data();
+        const double* coeffs = values_.coeffs().partners.doubles.data();
         Block total[n];
         for (Block& each : total) each = Block{};
         for (int p = segment.begin; p < segment.end; ++p) {

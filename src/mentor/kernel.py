@@ -184,7 +184,8 @@ class Kernel:
         species, _, funcs, size = radial_coeffs.shape
         self.threads = threads
         self.scalar_count = len(alpha_moment_mapping)
-        self.parameter_count = radial_coeffs.size + species + self.scalar_count
+        moments = np.ascontiguousarray(moment_coeffs, float)
+        self.parameter_count = radial_coeffs.size + species + moments.size
         try:
             self._kernel = _core.Kernel(
                 radial_basis_type,
@@ -196,7 +197,7 @@ class Kernel:
                 size,
                 radial_coeffs.ravel(),
                 np.ascontiguousarray(species_coeffs, float),
-                np.ascontiguousarray(moment_coeffs, float),
+                moments.ravel(),
                 alpha_moments_count,
                 np.ascontiguousarray(alpha_index_basic, np.int32).reshape(-1, 4),
                 np.ascontiguousarray(alpha_index_times, np.int32).reshape(-1, 4),

@@ -26,8 +26,8 @@ class Potential:
     """A Moment Tensor Potential of C species, K radial functions and n basis functions.
 
     V_i = ξ⁰[z_i] + Σ_α ξ_α B_α(n_i) (Shapeev, Multiscale Model. Simul. 14, 1153 (2016)), with the
-    moments' radial functions f_μ(r; z_i, z_j) = scaling·Σ_k c[z_i, z_j, μ, k] Q_k(r). Distances in
-    Å, energies in eV.
+    moments' radial functions f_μ(r; z_i, z_j) = scaling·Σ_k c[z_i, z_j, μ, k] Q_k(r). All species
+    share the ξ_α, or each has its own, ξ_α[z_i]. Distances in Å, energies in eV.
     """
 
     species_count: int
@@ -46,7 +46,7 @@ class Potential:
     species_coeffs: np.ndarray
     """ξ⁰ in eV, shape (C,)."""
     moment_coeffs: np.ndarray
-    """ξ in eV, shape (n,)."""
+    """ξ in eV, shape (n,); or (C, n), C > 1, where each central species has its own."""
     scaling: float = 1.0
     potential_name: str = "mentor"
     potential_tag: str = ""
@@ -68,14 +68,20 @@ class Potential:
         return self.radial_coeffs.shape[3]
 
     @property
+    def scalar_count(self) -> int:
+        """n."""
+        return len(self.alpha_moment_mapping)
+
+    @property
     def parameter_count(self) -> int:
-        """m = C²KR + C + n."""
-        return self.radial_coeffs.size + len(self.species_coeffs) + len(self.moment_coeffs)
+        """m = C²KR + C + n, or C²KR + C + Cn."""
+        return self.radial_coeffs.size + len(self.species_coeffs) + self.moment_coeffs.size
 
     @property
     def parameters(self) -> np.ndarray:
         """θ = (radial_coeffs, species_coeffs, moment_coeffs), shape (m,)."""
-        return np.concatenate([self.radial_coeffs.ravel(), self.species_coeffs, self.moment_coeffs])
+        moments = self.moment_coeffs.ravel()
+        return np.concatenate([self.radial_coeffs.ravel(), self.species_coeffs, moments])
 
     def with_parameters(self, theta: np.ndarray) -> "Potential":
         """The same potential with parameters ``theta``, and without its active set."""
@@ -87,7 +93,7 @@ class Potential:
             self,
             radial_coeffs=radial.reshape(self.radial_coeffs.shape),
             species_coeffs=species,
-            moment_coeffs=moments,
+            moment_coeffs=moments.reshape(self.moment_coeffs.shape),
             active_set=None,
         )
 
@@ -99,6 +105,32 @@ class Potential:
         if self.core_radii is None:
             return self
         return replace(self, radial_basis_type="RBChebyshev", core_radii=None)
+
+    def with_own_moments(self) -> "Potential":
+        """The same potential, in which each species has ``moment_coeffs`` of its own to be fitted.
+
+        It costs as much to evaluate. Other programs cannot read it: see
+        :meth:`with_shared_moments`.
+        """
+        if self.species_count == 1 or self.moment_coeffs.ndim == 2:
+            return self
+        moments = np.tile(self.moment_coeffs, (self.species_count, 1))
+        return replace(self, moment_coeffs=moments, active_set=None)
+
+    def with_mean_moments(self) -> "Potential":
+        """A potential in which all species share the mean of their ``moment_coeffs``."""
+        if self.moment_coeffs.ndim == 1:
+            return self
+        return replace(self, moment_coeffs=self.moment_coeffs.mean(axis=0), active_set=None)
+
+    def with_shared_moments(self) -> "Potential":
+        """The same potential, in which all species share their ``moment_coeffs``.
+
+        Where they do not, it takes C times as many basis functions, and as much longer.
+        """
+        if self.moment_coeffs.ndim == 1:
+            return self
+        return replace(self, **formats.with_shared_moments(self._fields()))
 
     def with_core_below(self, structures: Sequence[Atoms]) -> "Potential":
         """The same potential with a core smaller than all distances in ``structures``.
@@ -209,7 +241,8 @@ class Potential:
             "radial_funcs_count": self.radial_funcs_count,
             "radial_basis_size": self.radial_basis_size,
             "core_radii": None if self.core_radii is None else self.core_radii.tolist(),
-            "basis_functions": len(self.moment_coeffs),
+            "basis_functions": self.scalar_count,
+            "shared_moments": self.moment_coeffs.ndim == 1,
             "parameters": self.parameter_count,
             "active_set": None if self.active_set is None else self.active_set.mode,
         }
@@ -217,7 +250,7 @@ class Potential:
     def __rich__(self) -> str:
         names = "-".join(self.elements) if self.elements else f"{self.species_count} species"
         return (
-            f"potential for {names}: {len(self.moment_coeffs)} basis functions, "
+            f"potential for {names}: {self.scalar_count} basis functions, "
             f"{self.parameter_count} parameters, cutoff {self.max_dist:g} Å"
         )
 
@@ -288,6 +321,11 @@ class InitSettings:
         True,
         "Repel atoms that come very close; other programs can only read potentials without it.",
     )
+    shared_moments: bool = option(
+        True,
+        "Whether all species share their moment_coeffs; other programs can only read potentials "
+        "that do. With own ones a potential is more accurate at the same speed.",
+    )
     core_radii: np.ndarray | None = option(
         None,
         "Where the core of each pair of elements begins, in Å, shape (C, C).",
@@ -334,6 +372,8 @@ def init(settings: InitSettings) -> Potential:
         alpha_moment_mapping=basis.alpha_moment_mapping,
         **random_coefficients(rng, shape, len(basis.alpha_moment_mapping)),
     )
+    if not settings.shared_moments:
+        potential = potential.with_own_moments()
     if settings.output is not None:
         potential.save(settings.output)
     return potential

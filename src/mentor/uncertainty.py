@@ -221,7 +221,8 @@ def given_posterior(
 def fingerprint(potential: Potential) -> str:
     """A text that is the same only for potentials with the same basis and coefficients."""
     digest = hashlib.sha256()
-    kind = (potential.radial_basis_type, potential.radial_coeffs.shape)
+    shapes = (potential.radial_coeffs.shape, potential.moment_coeffs.shape)
+    kind = (potential.radial_basis_type, *shapes)
     digest.update(repr(kind).encode())
     numbers = (potential.scaling, potential.min_dist, potential.max_dist)
     digest.update(np.array(numbers, "<f8").tobytes())

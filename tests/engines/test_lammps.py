@@ -68,6 +68,14 @@ def test_close_contacts_equal_python(kind, ranks, tmp_path):
     check(outcome(job, tmp_path, ranks), expected)
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_own_moments_equal_python(ranks, tmp_path):
+    potential = samples.potential(species=3, shared_moments=False)
+    atoms = samples.structure("triclinic crystal", species=3)
+    job = Job(atoms, ("Pd", "Cu", "Ag"), "mtp", (f"* * {saved(potential, tmp_path)} Pd Cu Ag",))
+    check(outcome(job, tmp_path, ranks), python(potential, atoms))
+
+
 def test_the_core_is_the_zbl_of_lammps(tmp_path):
     """Where all of the core acts, the force of a pair is that of pair_style zbl."""
     atoms = Atoms("AgPd", positions=[[0, 0, 0], [0.3, 0.4, 1.0]], cell=[9, 9, 9])

@@ -27,11 +27,12 @@ SHORT = [
     ("steps = 300\nsegment = 60", 'steps = 150\nsegment = 50\ndriver = "lammps"'),
     ("labels = 6\ninterval = 50", "labels = 4\ninterval = 50"),
 ]
+SEED = ("[explore]", "[run]\nseed = 2\n\n[explore]")  # no walker of the validation stops early
 OWN = ('driver = "lammps"', 'driver = "lammps"\ntemplate = "in.lammps"')
 
 
 def with_template(folder, text=TEMPLATE, **options):
-    settings = prepare(folder, replace=[*SHORT, OWN], **options)
+    settings = prepare(folder, replace=[*SHORT, SEED, OWN], **options)
     (folder / "in.lammps").write_text(text)
     return settings
 

@@ -3,7 +3,8 @@
 Some directions of θ change no energy at all, so no structure can ever fill them:
 
 * f_μ → f_μ + ε f_μ' with μ' ≤ μ, undone by a change of the ξ: its radial part is
-  δc[z_i, z_j, μ, k] = ε c[z_i, z_j, μ', k]; K(K+1)/2 directions;
+  δc[z_i, z_j, μ, k] = ε c[z_i, z_j, μ', k]; K(K+1)/2 directions, for each z_i where each species
+  has ξ of its own;
 * linear combinations of the B_α that are zero for every neighbourhood.
 
 Leaving out as many columns of the rows, chosen so that these directions cannot be represented by
@@ -29,27 +30,36 @@ _RATTLED = 32  # structures
 
 def redundant_parameters(potential: Potential) -> np.ndarray:
     """Indices in θ of as many parameters as there are directions that change no energy; sorted."""
-    C, K = potential.species_count, potential.radial_funcs_count
-    c = potential.radial_coeffs.transpose(2, 0, 1, 3).reshape(K, -1)
-    places = np.arange(potential.radial_coeffs.size).reshape(potential.radial_coeffs.shape)
-    places = places.transpose(2, 0, 1, 3).reshape(K, -1)
-    norms = np.linalg.norm(c, axis=1, keepdims=True)
-    c = np.divide(c, norms, out=np.zeros_like(c), where=norms > 0)
+    C, radial, moments = potential.species_count, potential.radial_coeffs, potential.moment_coeffs
+    places = np.arange(radial.size).reshape(radial.shape)
+    together = [slice(None)] if moments.ndim == 1 else [slice(z, z + 1) for z in range(C)]
     dropped = []
-    for mu in range(K):
-        triangle, order = scipy.linalg.qr(c[: mu + 1], mode="r", pivoting=True)
-        diagonal = np.abs(np.diag(triangle))
-        rank = np.count_nonzero(diagonal > _DEPENDENT * max(diagonal[0], 1e-300))
-        dropped.extend(places[mu, order[:rank]])
-    scalars = np.arange(len(potential.moment_coeffs))
+    for own in together:
+        dropped.extend(_redundant_radial(radial[own], places[own]))
     kept = independent(
         potential.alpha_index_basic,
         potential.alpha_index_times,
         potential.alpha_moment_mapping,
         potential.alpha_moments_count,
     )
-    dropped.extend(potential.radial_coeffs.size + C + np.setdiff1d(scalars, kept))
+    numbers = np.arange(moments.size).reshape(-1, potential.scalar_count)
+    dropped.extend(radial.size + C + np.delete(numbers, kept, axis=1).ravel())
     return np.sort(np.array(dropped, int))
+
+
+def _redundant_radial(radial: np.ndarray, places: np.ndarray) -> list[int]:
+    """Those of the radial coefficients c (…, K, R), at ``places`` in θ, that share their ξ."""
+    K = radial.shape[2]
+    c, places = (x.transpose(2, 0, 1, 3).reshape(K, -1) for x in (radial, places))
+    norms = np.linalg.norm(c, axis=1, keepdims=True)
+    c = np.divide(c, norms, out=np.zeros_like(c), where=norms > 0)
+    dropped: list[int] = []
+    for mu in range(K):
+        triangle, order = scipy.linalg.qr(c[: mu + 1], mode="r", pivoting=True)
+        diagonal = np.abs(np.diag(triangle))
+        rank = np.count_nonzero(diagonal > _DEPENDENT * max(diagonal[0], 1e-300))
+        dropped.extend(places[mu, order[:rank]].tolist())
+    return dropped
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,8 +82,7 @@ def parser(command: Command) -> Parser:
 
 def _add_option(group: Any, each: Entry) -> None:
     if each.scalars == {bool}:
-        off = each.default is True
-        action = argparse.BooleanOptionalAction if off else "store_true"
+        action = "store_true" if each.default is False else argparse.BooleanOptionalAction
         group.add_argument(flag(each), dest=each.name, action=action, help=_help(each))
         return
     nargs = {"nargs": "+"} if Path in each.elements else {}

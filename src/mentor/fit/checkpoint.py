@@ -55,7 +55,8 @@ class Progress:
 def fingerprint(problem: Problem, judge: LabelledSet | None) -> str:
     """A text that is the same only for fits of the same potential to the same labels."""
     potential, digest = problem.potential, hashlib.sha256()
-    sizes = (potential.radial_coeffs.shape, potential.min_dist, potential.max_dist)
+    shapes = (potential.radial_coeffs.shape, potential.moment_coeffs.shape)
+    sizes = (shapes, potential.min_dist, potential.max_dist)
     kind = (potential.radial_basis_type, potential.scaling, potential.elements)
     digest.update(repr((sizes, kind)).encode())
     arrays = [potential.alpha_index_basic, potential.alpha_index_times]

@@ -122,16 +122,16 @@ def fit(
     if resume and checkpoint is not None:
         stand = checkpoints.load(checkpoint, problem, mark)
     else:
+        shared = potential.with_mean_moments()
 
         def part(labels: float) -> Problem:
-            step = int(labelled.count // (labels * potential.parameter_count))
+            step = int(labelled.count // (labels * shared.parameter_count))
             if step <= 1:
-                return problem
-            return Problem(potential, spread(_labelled(potential, structures[::step], weights)))
+                return Problem(shared, everywhere)
+            return Problem(shared, spread(_labelled(shared, structures[::step], weights)))
 
         if starts > 1:
-            until = begun + seconds / 2
-            state = moved(problem, best_start(part, starts, seed, until))
+            state = moved(problem, best_start(part, starts, seed, begun + seconds / 2))
         else:
             state = begin(problem, potential.parameters)
         stand = _with_iteration(problem, judge, state, None)

@@ -6,6 +6,7 @@ errors of the smaller one instead of those of random coefficients.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
@@ -69,7 +70,7 @@ def _with_elements(potential: Potential, elements: tuple[str, ...]) -> Potential
             f"and among them those of the potential ({', '.join(old)})"
         )
     like = np.array([old.index(_nearest(symbol, old)) for symbol in elements])
-    radii = potential.core_radii
+    radii, moments = potential.core_radii, potential.moment_coeffs
     if radii is not None:
         kept = np.isin(elements, old)
         inherited = radii[np.ix_(like, like)]
@@ -81,6 +82,7 @@ def _with_elements(potential: Potential, elements: tuple[str, ...]) -> Potential
         elements=elements,
         radial_coeffs=potential.radial_coeffs[np.ix_(like, like)],
         species_coeffs=potential.species_coeffs[like],
+        moment_coeffs=moments if moments.ndim == 1 else moments[like],
         core_radii=radii,
     )
 
@@ -120,8 +122,9 @@ def _with_level(potential: Potential, level: int, seed: int) -> Potential:
             f"the potential has basis functions that are not among those of level {level}, "
             "so that it cannot be grown"
         )
-    moment_coeffs = np.zeros(len(basis.alpha_moment_mapping))
-    moment_coeffs[place] = potential.moment_coeffs
+    moments = potential.moment_coeffs
+    moment_coeffs = np.zeros((*moments.shape[:-1], len(basis.alpha_moment_mapping)))
+    moment_coeffs[..., place] = moments
     more = basis.radial_funcs_count - potential.radial_funcs_count
     radial_coeffs = _padded(potential.radial_coeffs, 2, more)
     if more:
@@ -141,12 +144,18 @@ def _with_level(potential: Potential, level: int, seed: int) -> Potential:
 
 
 def level_of(potential: Potential) -> int:
-    """Highest level of the basis functions of ``potential``.
+    """Highest level of the basis functions of ``potential``."""
+    return int(levels_of(potential).max(initial=0))
+
+
+@lru_cache(maxsize=16)  # a fit asks for those of the same potential again and again
+def levels_of(potential: Potential) -> np.ndarray:
+    """Level of each of the basis functions of ``potential``, shape (n,).
 
     A function of level L grows 2^L-fold where each moment M_{μ,ν} grows 2^(2 + 4μ + ν)-fold.
     """
     ratios = _scalars(potential, 2.0) / _scalars(potential)
-    return round(float(np.log2(ratios.max(initial=1.0))))
+    return np.rint(np.log2(ratios.max(axis=1, initial=1.0))).astype(int)
 
 
 def _scalars(schedule: Potential | Basis, stretch: float = 1.0) -> np.ndarray:

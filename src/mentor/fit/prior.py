@@ -2,10 +2,10 @@
 
 Each parameter has a prior θ_k ~ N(0, s²/p_k), s² being the variance of the weighted residuals, with
 p_k = α w_k d_k: d_k is how much the labels tell of θ_k (the diagonal of JᵀJ, the mean energies of
-the species taken out), so √d_k θ_k is the parameter's part of the labels whatever its units, and
-w_k grows with the order k of the Chebyshev polynomials, so that radial functions are smooth where
-the labels do not say otherwise. The two strengths α, of the radial coefficients and of the
-moment_coeffs, maximise the evidence (MacKay, Neural Comput. 4, 415 (1992)):
+the species taken out), so √d_k θ_k is the parameter's part of the labels whatever its units. w_k
+grows with the order k of the Chebyshev polynomials and with the level of the basis functions, so
+that energies are smooth where the labels do not say otherwise. The two strengths α, of the radial
+coefficients and of the moment_coeffs, maximise the evidence (MacKay, Neural Comput. 4, 415 (1992)):
 
     α = γ s² / Σ_k w_k d_k θ_k²,   γ = Σ_k (1 − p_k Σ_kk),   s² = |r|² / (number of labels − γ),
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mentor.fit.growth import levels_of
 from mentor.potential import Potential
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SMOOTHNESS = 4
 """Power of (k + 1)/R in w_k."""
+
+OF_LEVEL = 2
+"""Power of level/highest level in w_k."""
 
 WEAKEST, STRONGEST = 1e-20, 1e2
 _LARGEST_CHANGE = 10.0  # of a strength at a time
@@ -103,6 +107,9 @@ def unit_precision(potential: Potential, matrix: np.ndarray) -> np.ndarray:
     order = np.arange(1, potential.radial_basis_size + 1) / potential.radial_basis_size
     shape = potential.radial_coeffs.shape
     d[radial] *= np.broadcast_to(order**SMOOTHNESS, shape).ravel()
+    levels = levels_of(potential)
+    of_level = (levels / levels.max(initial=1)) ** OF_LEVEL
+    d[moments] *= np.broadcast_to(of_level, potential.moment_coeffs.shape).ravel()
     return d
 
 

@@ -20,7 +20,7 @@ class TrainSettings:
     potential: Path | Potential | None = option(
         None,
         "Potential to start from, grown where elements, level or radial_basis_size are given and "
-        "larger; cutoff, min_dist, budget and core are then unused.",
+        "larger; cutoff, min_dist, budget, core and shared_moments are then unused.",
     )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
@@ -49,6 +49,11 @@ class TrainSettings:
         True,
         "Repel atoms that come very close; other programs can only read potentials without it.",
     )
+    shared_moments: bool | None = option(
+        None,
+        "Whether all species share their moment_coeffs, as other programs need it; with their own "
+        "a potential is more accurate and as fast. By default where there are too few labels.",
+    )
     validation: Path | Sequence[Atoms] | None = option(
         None, "Labelled structures that are not fitted but decide when to stop."
     )
@@ -58,7 +63,7 @@ class TrainSettings:
     test: Path | Sequence[Atoms] | None = option(
         None, "Labelled structures that only the errors at the end are of."
     )
-    energy_weight: float = option(4.0, "Weight of the energies.")
+    energy_weight: float = option(2.0, "Weight of the energies.")
     force_weight: float = option(0.01, "Weight of the forces.", unit="Å²")
     stress_weight: float = option(0.001, "Weight of the stresses (as virials).")
     group_weights: dict[str, float] = option(

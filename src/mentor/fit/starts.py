@@ -3,7 +3,8 @@
 The loss has many minima, and which one a descent finds depends on where it starts. So several
 starts run side by side on part of the labels. Again and again the worse ones are given up, and the
 others go on with more labels, so that every round costs the same (successive halving, Jamieson &
-Talwalkar, AISTATS 2016, with labels as the resource).
+Talwalkar, AISTATS 2016, with labels as the resource). All species share their ``moment_coeffs``
+here: the minima differ in the radial coefficients.
 """
 
 from collections.abc import Callable
@@ -58,8 +59,14 @@ def best_start(
 
 
 def moved(problem: Problem, state: State) -> State:
-    """The beginning of a descent on other labels, where ``state`` is and with its prior."""
-    return begin(problem, state.point.solved, state.prior)
+    """The beginning of a descent on other labels, where ``state`` is and with its prior.
+
+    Where each species has ``moment_coeffs`` of its own and had not in ``state``, they begin equal.
+    """
+    theta, own = state.point.solved, problem.potential.moment_coeffs
+    if len(theta) < problem.potential.parameter_count:
+        theta = np.concatenate([theta, *[theta[-own.shape[-1] :]] * (len(own) - 1)])
+    return begin(problem, theta, state.prior)
 
 
 def _rounds(starts: int) -> list[int]:
@@ -91,6 +98,6 @@ def _start(problem: Problem, rng: np.random.Generator, number: int) -> np.ndarra
     theta = problem.potential.parameters.copy()
     if number > 0:
         shape = problem.potential.radial_coeffs.shape
-        random = random_coefficients(rng, shape, len(problem.potential.moment_coeffs))
+        random = random_coefficients(rng, shape, problem.potential.scalar_count)
         theta[: problem.radial_count] = random["radial_coeffs"].ravel()
     return theta

@@ -32,7 +32,7 @@ from mentor.fit.probe import compositions
 from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
 from mentor.fit.settings import TrainSettings
-from mentor.fit.survey import suitable_cutoffs
+from mentor.fit.survey import label_count, suitable_cutoffs
 from mentor.fit.watching import Watch, own_progress
 from mentor.fit.weighing import weighted
 from mentor.parallel import led
@@ -44,6 +44,9 @@ from mentor.uncertainty import Posterior, posterior_path
 
 RADIAL_BASIS_SIZE = 10
 """Where level and cutoff are given and it is not."""
+
+LABELS_OF_OWN_MOMENTS = 2
+"""Labels per parameter from which on each species has moment_coeffs of its own by default."""
 
 _WARNED = 10
 _LEAST_LEFT = 0.1  # part of the budget that the fit after a search has at least
@@ -295,16 +298,19 @@ def _untrained(
         shortest = min(distances.values(), default=None)
         closer = CLOSER * HELD if settings.core else CLOSER
         min_dist = round(closer * shortest, 3) if shortest else 0.5 * settings.cutoff
-    return potentials.init(
+    potential = potentials.init(
         level=settings.level,
         elements=elements,
         cutoff=settings.cutoff,
         min_dist=min_dist,
         radial_basis_size=settings.radial_basis_size,
         core=settings.core,
+        shared_moments=bool(settings.shared_moments),
         core_radii=core_radii(elements, settings.cutoff, distances),
         seed=settings.seed,
     )
+    few = sum(map(label_count, structures)) < LABELS_OF_OWN_MOMENTS * potential.parameter_count
+    return potential.with_mean_moments() if settings.shared_moments is None and few else potential
 
 
 def _options(settings: TrainSettings) -> dict[str, Any]:

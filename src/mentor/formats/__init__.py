@@ -19,6 +19,7 @@ from mentor.formats.files import (
     write_structures,
 )
 from mentor.formats.mtp import ELEMENTS_TAG, elements_of_tag, tag_with_elements
+from mentor.formats.sharing import with_shared_moments
 
 __all__ = [
     "ELEMENTS_TAG",
@@ -32,6 +33,7 @@ __all__ = [
     "read_potential",
     "read_structures",
     "tag_with_elements",
+    "with_shared_moments",
     "write_potential",
     "write_structures",
 ]

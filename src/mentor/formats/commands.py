@@ -16,6 +16,7 @@ from mentor.formats.files import (
     write_structures,
 )
 from mentor.formats.mtp import elements_of_tag
+from mentor.formats.sharing import with_shared_moments
 from mentor.settings import command, option
 from mentor.structures import shortest_distances
 
@@ -31,7 +32,13 @@ class ConvertSettings:
     )
     index: str = option(":", "Which structures, as in ase.io.read: -1, 0:10, ::5.")
     core: bool = option(
-        True, "Keep the short-range core of a potential; without it other programs can read it."
+        True,
+        "Keep the short-range core of a potential; other programs can only read those without it.",
+    )
+    shared_moments: bool = option(
+        False,
+        "Write a potential with one set of moment_coeffs that all species share, as other programs "
+        "need it: the same energies, as many times slower as there are species.",
     )
 
 
@@ -86,7 +93,7 @@ def convert(settings: ConvertSettings) -> Conversion:
             "into each other"
         )
     if source.suffix in POTENTIAL_ENDINGS:
-        return _convert_potential(source, target, elements, settings.core)
+        return _convert_potential(source, target, elements, settings)
     structures = read_structures(source, elements or None, settings.index)
     if not structures:
         raise InputError(f"{source}: has no structures at index {settings.index!r}")
@@ -99,11 +106,13 @@ def convert(settings: ConvertSettings) -> Conversion:
 
 
 def _convert_potential(
-    source: Path, target: Path, elements: tuple[str, ...], core: bool
+    source: Path, target: Path, elements: tuple[str, ...], settings: ConvertSettings
 ) -> Conversion:
     fields = read_potential(source, elements)
-    if not core and fields["core_radii"] is not None:
+    if not settings.core and fields["core_radii"] is not None:
         fields |= {"radial_basis_type": "RBChebyshev", "core_radii": None}
+    if settings.shared_moments:
+        fields = with_shared_moments(fields)
     write_potential(target, fields)
     return Conversion(
         source, target, "potential", 1, elements_of_tag(fields["potential_tag"]) or ()

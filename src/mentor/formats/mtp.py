@@ -26,8 +26,10 @@ _INTEGERS = {
 _REALS = ("scaling", "min_dist", "max_dist")
 _WORDS = ("version", "potential_name", "potential_tag", "radial_basis_type")
 _INTEGER_LISTS = ("alpha_index_basic", "alpha_index_times", "alpha_moment_mapping")
-_COEFFICIENTS = ("species_coeffs", "moment_coeffs")
-_REAL_LISTS = (*_COEFFICIENTS, "core_radii")
+_COEFFICIENTS = ("radial_coeffs", "species_coeffs", "moment_coeffs")
+_OWN_MOMENTS = "species_moment_coeffs"
+"""In place of ``moment_coeffs`` where each species has its own, one species after the other."""
+_REAL_LISTS = (*_COEFFICIENTS[1:], _OWN_MOMENTS, "core_radii")
 
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)[ \t]*(=?)")
 _PAIR = re.compile(r"\s*(\d+)-(\d+)")
@@ -208,10 +210,17 @@ def _fields(reader: _Reader, found: dict) -> dict:
     for key in required:
         if key not in found:
             raise reader.error(f"{key} is missing; the file ends too early or is damaged")
-    given = [key for key in ("radial_coeffs", *_COEFFICIENTS) if key in found]
+    moments = _OWN_MOMENTS if _OWN_MOMENTS in found else "moment_coeffs"
+    coefficients = (*_COEFFICIENTS[:2], moments)
+    given = [key for key in coefficients if key in found]
     if len(given) in (1, 2):
-        absent = next(key for key in ("radial_coeffs", *_COEFFICIENTS) if key not in found)
+        absent = next(key for key in coefficients if key not in found)
         raise reader.error(f"{absent} is missing although {given[0]} is there; the file is damaged")
+    if {_OWN_MOMENTS, "moment_coeffs"} <= set(found):
+        raise reader.error(
+            f"{_OWN_MOMENTS} and moment_coeffs are both given; keep one of them",
+            reader.lines["moment_coeffs"],
+        )
     _check_distances(reader, found)
     _check_schedule(reader, found)
     count, size = found["species_count"], found["radial_basis_size"]
@@ -219,16 +228,10 @@ def _fields(reader: _Reader, found: dict) -> dict:
     if given:
         elements, radial = _radial_coeffs(reader, found, shape)
         _check_length(reader, found, "species_coeffs", count, "species_count")
-        _check_length(
-            reader, found, "moment_coeffs", found["alpha_scalar_moments"], "alpha_scalar_moments"
-        )
-        coefficients = {key: found[key] for key in _COEFFICIENTS}
+        species, xi = found["species_coeffs"], _moment_coeffs(reader, found, moments)
     else:
         elements, radial = None, np.full(shape, np.nan)
-        coefficients = {
-            "species_coeffs": np.full(count, np.nan),
-            "moment_coeffs": np.full(found["alpha_scalar_moments"], np.nan),
-        }
+        species, xi = np.full(count, np.nan), np.full(found["alpha_scalar_moments"], np.nan)
     tag = found.get("potential_tag", "")
     if elements and not elements_of_tag(tag):
         tag = tag_with_elements(tag, elements)
@@ -249,12 +252,23 @@ def _fields(reader: _Reader, found: dict) -> dict:
         "radial_coeffs": radial,
         "alpha_moments_count": found["alpha_moments_count"],
         **{key: found[key] for key in _INTEGER_LISTS},
-        **coefficients,
+        "species_coeffs": species,
+        "moment_coeffs": xi,
         "scaling": found.get("scaling", 1.0),
         "potential_name": found.get("potential_name", ""),
         "potential_tag": tag,
         "core_radii": _core_radii(reader, found, named),
     }
+
+
+def _moment_coeffs(reader: _Reader, found: dict, key: str) -> np.ndarray:
+    """ξ, shape (n,), or (C, n) where each species has its own."""
+    scalars, count = found["alpha_scalar_moments"], found["species_count"]
+    if key == "moment_coeffs":
+        _check_length(reader, found, key, scalars, "alpha_scalar_moments")
+        return found[key]
+    _check_length(reader, found, key, count * scalars, "species_count · alpha_scalar_moments")
+    return found[key].reshape(count, scalars) if count > 1 else found[key]
 
 
 def _core_radii(reader: _Reader, found: dict, named: tuple[str, ...] | None) -> np.ndarray | None:
@@ -415,8 +429,11 @@ def format_mtp(fields: dict) -> str:
         f"alpha_moment_mapping = {_braces(mapping.tolist())}",
     ]
     if trained:
+        xi = np.asarray(fields["moment_coeffs"], float)
+        name = "moment_coeffs" if xi.ndim == 1 else _OWN_MOMENTS
         lines += [
-            f"{key} = {_braces(np.asarray(fields[key], float).tolist())}" for key in _COEFFICIENTS
+            f"species_coeffs = {_braces(np.asarray(fields['species_coeffs'], float).tolist())}",
+            f"{name} = {_braces(xi.ravel().tolist())}",
         ]
     return "\n".join(lines) + "\n"
 
