@@ -20,7 +20,7 @@ def test_intervals_hold_what_they_promise(shared, name, tmp_path):
     structures = read(shared / "data" / train, ":150" if name == "ethanol" else ":")
     output = tmp_path / "pot.mtp"
     sizes = {"level": level, "cutoff": cutoff, "radial_basis_size": 8}
-    mentor.train(structures, **sizes, max_iterations=10, starts=1, output=output)
+    mentor.train(structures, **sizes, output=output)
     table = mentor.errors(output, read(shared / "data" / test, ":300"), uncertainty=True)
     inside, wide = table.groups["all"]["force_component"].within
     assert 0.60 <= inside <= 0.76

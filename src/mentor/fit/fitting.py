@@ -14,7 +14,7 @@ from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.incremental import Memory, added, digests_of, mark_of
 from mentor.fit.least_squares import Problem, State, advance, begin
 from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss, spread
-from mentor.fit.starts import best_start, moved
+from mentor.fit.starts import start
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
 from mentor.potential import Potential
 
@@ -122,16 +122,15 @@ def fit(
     if resume and checkpoint is not None:
         stand = checkpoints.load(checkpoint, problem, mark)
     else:
-        shared = potential.with_mean_moments()
 
-        def part(labels: float) -> Problem:
-            step = int(labelled.count // (labels * shared.parameter_count))
+        def part(model: Potential, labels: float) -> Problem:
+            step = int(labelled.count // (labels * model.parameter_count))
             if step <= 1:
-                return Problem(shared, everywhere)
-            return Problem(shared, spread(_labelled(shared, structures[::step], weights)))
+                return Problem(model, everywhere)
+            return Problem(model, spread(_labelled(model, structures[::step], weights)))
 
         if starts > 1:
-            state = moved(problem, best_start(part, starts, seed, begun + seconds / 2))
+            state = start(potential, part, starts, seed, begun + seconds / 2)
         else:
             state = begin(problem, potential.parameters)
         stand = _with_iteration(problem, judge, state, None)

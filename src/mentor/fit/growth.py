@@ -107,7 +107,6 @@ def _with_radial_basis_size(potential: Potential, size: int) -> Potential:
 
 
 def _with_level(potential: Potential, level: int, seed: int) -> Potential:
-    values = _scalars(potential)
     now = level_of(potential)
     if level < now:
         raise InputError(
@@ -116,31 +115,69 @@ def _with_level(potential: Potential, level: int, seed: int) -> Potential:
     if level == now:
         return potential
     basis = generate(level)
-    apart, place = cKDTree(np.log(_scalars(basis))).query(np.log(values))
-    if apart.max(initial=0.0) > _SAME or len(set(place.tolist())) != len(place):
+    if _places(potential, basis) is None:
         raise InputError(
             f"the potential has basis functions that are not among those of level {level}, "
             "so that it cannot be grown"
         )
-    moments = potential.moment_coeffs
-    moment_coeffs = np.zeros((*moments.shape[:-1], len(basis.alpha_moment_mapping)))
-    moment_coeffs[..., place] = moments
-    more = basis.radial_funcs_count - potential.radial_funcs_count
-    radial_coeffs = _padded(potential.radial_coeffs, 2, more)
-    if more:
-        rng = np.random.default_rng(seed)
-        fresh = random_coefficients(rng, radial_coeffs.shape, 0)["radial_coeffs"]
-        size = np.sqrt(np.mean(potential.radial_coeffs**2) / np.mean(fresh**2)) or 1.0
-        radial_coeffs[:, :, -more:] = size * fresh[:, :, -more:]
+    shape, rng = list(potential.radial_coeffs.shape), np.random.default_rng(seed)
+    shape[2] = max(shape[2], basis.radial_funcs_count)
+    fresh = random_coefficients(rng, tuple(shape), 0)["radial_coeffs"]
+    return raised(potential, _with_basis(potential, basis, fresh))
+
+
+def raised(potential: Potential, larger: Potential) -> Potential:
+    """``larger`` with the energies of ``potential``, whose basis functions it has among its own.
+
+    Its further basis functions get coefficients 0; its further radial functions stay as they are,
+    made as large as those of ``potential``.
+    """
+    K, moments = potential.radial_funcs_count, potential.moment_coeffs
+    radial_coeffs = larger.radial_coeffs.copy()
+    size = np.sqrt(np.mean(potential.radial_coeffs**2) / np.mean(radial_coeffs**2)) or 1.0
+    radial_coeffs[:, :, :K] = potential.radial_coeffs
+    radial_coeffs[:, :, K:] *= size
+    moment_coeffs = np.zeros((*moments.shape[:-1], larger.scalar_count))
+    moment_coeffs[..., _places(potential, larger)] = moments
+    return replace(
+        larger,
+        radial_coeffs=radial_coeffs,
+        species_coeffs=potential.species_coeffs,
+        moment_coeffs=moment_coeffs,
+        active_set=None,
+    )
+
+
+def lowered(potential: Potential, level: int) -> Potential | None:
+    """``potential`` without its basis functions above ``level``; None where it lacks one below."""
+    basis = generate(level)
+    place = _places(basis, potential)
+    if place is None or basis.radial_funcs_count > potential.radial_funcs_count:
+        return None
+    radial_coeffs = potential.radial_coeffs[:, :, : basis.radial_funcs_count]
+    smaller = _with_basis(potential, basis, radial_coeffs)
+    return replace(smaller, moment_coeffs=potential.moment_coeffs[..., place])
+
+
+def _with_basis(potential: Potential, basis: Basis, radial_coeffs: np.ndarray) -> Potential:
+    """``potential`` with other basis and radial functions; its ``moment_coeffs`` no longer fit."""
     return replace(
         potential,
         radial_coeffs=radial_coeffs,
-        moment_coeffs=moment_coeffs,
         alpha_moments_count=basis.alpha_moments_count,
         alpha_index_basic=basis.alpha_index_basic,
         alpha_index_times=basis.alpha_index_times,
         alpha_moment_mapping=basis.alpha_moment_mapping,
+        active_set=None,
     )
+
+
+def _places(smaller: Potential | Basis, larger: Potential | Basis) -> np.ndarray | None:
+    """Which basis functions of ``larger`` those of ``smaller`` are; None where some are not."""
+    apart, place = cKDTree(np.log(_scalars(larger))).query(np.log(_scalars(smaller)))
+    if apart.max(initial=0.0) > _SAME or len(set(place.tolist())) != len(place):
+        return None
+    return place
 
 
 def level_of(potential: Potential) -> int:

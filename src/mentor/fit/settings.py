@@ -63,7 +63,7 @@ class TrainSettings:
     test: Path | Sequence[Atoms] | None = option(
         None, "Labelled structures that only the errors at the end are of."
     )
-    energy_weight: float = option(2.0, "Weight of the energies.")
+    energy_weight: float = option(2.5, "Weight of the energies.")
     force_weight: float = option(0.01, "Weight of the forces.", unit="Å²")
     stress_weight: float = option(0.001, "Weight of the stresses (as virials).")
     group_weights: dict[str, float] = option(

@@ -1,10 +1,14 @@
-"""Where a fit starts: the best of several starting points.
+"""Where a fit starts: the best of several starting points, found at a lower level.
 
 The loss has many minima, and which one a descent finds depends on where it starts. So several
 starts run side by side on part of the labels. Again and again the worse ones are given up, and the
 others go on with more labels, so that every round costs the same (successive halving, Jamieson &
 Talwalkar, AISTATS 2016, with labels as the resource). All species share their ``moment_coeffs``
 here: the minima differ in the radial coefficients.
+
+This happens with the basis functions of a lower level. From there the fit climbs, two levels at a
+time: the functions of each begin with coefficients 0 where a descent of the lower ones has ended.
+That takes a part of the time, and ends in better minima (decision 0016).
 """
 
 from collections.abc import Callable
@@ -14,8 +18,9 @@ from time import perf_counter
 import numpy as np
 
 from mentor import progress
+from mentor.fit.growth import level_of, lowered, raised
 from mentor.fit.least_squares import Problem, State, advance, begin
-from mentor.potential import random_coefficients
+from mentor.potential import Potential, random_coefficients
 
 ROUND = 10
 """Iterations between two comparisons."""
@@ -25,6 +30,64 @@ KEPT = 3
 
 LABELS = 15.0
 """Labels per parameter in the first round."""
+
+BELOW, LOWEST = 6, 8
+"""Starts are compared so many levels below that of the potential, but not below the second."""
+
+CLIMB = 20
+"""Iterations at each level on the way up."""
+
+_LOW = 0.3  # parameters of the lowest potential, as a part of those of the last
+_POWER = 1.5  # of the parameters, by which the time of an iteration grows
+_CLIMB = 2.4  # time of an iteration of each potential on the way, in units of the last one's
+
+
+def start(
+    potential: Potential,
+    problem: Callable[[Potential, float], Problem],
+    starts: int,
+    seed: int,
+    until: float = np.inf,
+) -> State:
+    """The state from which the fit of ``potential`` descends.
+
+    Parameters
+    ----------
+    potential
+        Its radial coefficients are among the ``starts`` that are compared.
+    problem
+        The problem of a potential with so many labels per parameter, or with all there are.
+    starts, seed, until
+        As in :func:`best_start`; then no potential on the way to ``potential`` is fitted any more.
+    """
+    rungs = _rungs(potential)
+    low = rungs[0].with_mean_moments()
+    state = best_start(lambda labels: problem(low, labels), starts, seed, until)
+    here = low.with_parameters(state.point.solved)
+    with progress.task("climb", (len(rungs) - 1) * CLIMB) as task:
+        for rung in rungs[:-1]:
+            whole = problem(rung, np.inf)
+            state = begin(whole, _in(here, rung).parameters, state.prior)
+            for _ in range(CLIMB):
+                if perf_counter() > until or state.exhausted:
+                    break
+                state = advance(whole, state)
+                task.advance(1, f"level {level_of(rung)}, loss {_objective(state):.4g}")
+            here = rung.with_parameters(state.point.solved)
+    return begin(problem(potential, np.inf), _in(here, potential).parameters, state.prior)
+
+
+def _rungs(potential: Potential) -> list[Potential]:
+    """Potentials of rising levels, the last of which is ``potential``."""
+    level = level_of(potential)
+    lower = [lowered(potential, each) for each in range(max(level - BELOW, LOWEST), level, 2)]
+    return [*(each for each in lower if each is not None), potential]
+
+
+def _in(potential: Potential, rung: Potential) -> Potential:
+    """``rung`` with the energies of ``potential``, which is lower or the same."""
+    own = potential.with_own_moments() if rung.moment_coeffs.ndim == 2 else potential
+    return own if own.scalar_count == rung.scalar_count else raised(own, rung)
 
 
 def best_start(
@@ -54,19 +117,8 @@ def best_start(
             labels *= KEPT
             problem = part(labels)
             best = sorted(states, key=_objective)[: ceil(len(states) / KEPT)]
-            states = [moved(problem, state) for state in best]
+            states = [begin(problem, state.point.solved, state.prior) for state in best]
     return states[0]
-
-
-def moved(problem: Problem, state: State) -> State:
-    """The beginning of a descent on other labels, where ``state`` is and with its prior.
-
-    Where each species has ``moment_coeffs`` of its own and had not in ``state``, they begin equal.
-    """
-    theta, own = state.point.solved, problem.potential.moment_coeffs
-    if len(theta) < problem.potential.parameter_count:
-        theta = np.concatenate([theta, *[theta[-own.shape[-1] :]] * (len(own) - 1)])
-    return begin(problem, theta, state.prior)
 
 
 def _rounds(starts: int) -> list[int]:
@@ -75,10 +127,12 @@ def _rounds(starts: int) -> list[int]:
 
 
 def work(starts: int, labels: int, parameters: int) -> float:
-    """What :func:`best_start` costs: the sum of the labels over all iterations."""
+    """What :func:`start` costs: labels, summed over iterations of the potential itself."""
+    if starts <= 1:
+        return 0.0
     rounds = _rounds(starts)
-    each = [min(labels, LABELS * KEPT**k * parameters) for k in range(len(rounds))]
-    return ROUND * float(np.dot(rounds, each))
+    each = [min(labels, LABELS * KEPT**k * _LOW * parameters) for k in range(len(rounds))]
+    return ROUND * (_LOW**_POWER * float(np.dot(rounds, each)) + _CLIMB * labels)
 
 
 def _objective(state: State) -> float:

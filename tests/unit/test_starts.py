@@ -1,0 +1,81 @@
+"""Fits that climb from a lower level: the same functions on the way, whatever was given."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import mentor
+import samples
+from mentor.fit.fitting import fit
+from mentor.fit.growth import level_of, lowered, raised
+from mentor.fit.starts import _rungs
+from mentor.neighbourhoods import neighbourhoods
+from mentor.structures import with_labels
+
+
+def energies(potential, kinds=("triclinic crystal", "molecule", "slab")):
+    structures = [samples.structure(kind, 2, 0) for kind in kinds]
+    nb = neighbourhoods(structures, potential.max_dist, potential.elements)
+    return potential.kernel.evaluate(nb).energies
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_down_and_up_again_are_the_functions_of_the_potential(shared):
+    """A coefficient at the place of another function would begin the fit with a wrong energy."""
+    potential = samples.potential(2, level=12, shared_moments=shared)
+    low = lowered(potential, 8)
+    assert level_of(low) == 8
+    again = raised(low, potential)
+    assert again.scalar_count == potential.scalar_count
+    assert np.array_equal(again.alpha_index_times, potential.alpha_index_times)
+    before = energies(low)
+    assert np.abs(energies(again) - before).max() <= 1e-10 * np.abs(before).max()
+    assert np.abs(again.radial_coeffs[:, :, -1]).min() > 0
+    kept = again.moment_coeffs != 0
+    assert np.array_equal(again.moment_coeffs[kept], potential.moment_coeffs[kept])
+
+
+def test_levels_on_the_way():
+    assert [level_of(each) for each in _rungs(samples.potential(2, level=14))] == [8, 10, 12, 14]
+    for level in (2, 6, 8):
+        small = samples.potential(1, level=level)
+        assert _rungs(small) == [small]
+
+
+def test_a_basis_of_its_own_starts_at_its_own_level():
+    """Functions that are missing cannot be climbed through; the fit works all the same."""
+    potential = samples.potential(2, level=10)
+    fewer = mentor.init(level=16, elements=("Ag",), min_dist=1.8, independent=True, core=False)
+    assert _rungs(fewer)[-1] is fewer
+    only = [0, 3, 7]
+    own = replace(
+        potential,
+        alpha_moment_mapping=potential.alpha_moment_mapping[only],
+        moment_coeffs=potential.moment_coeffs[only],
+    )
+    assert _rungs(own) == [own]
+    result = fit(own, _labelled(potential), starts=2, max_iterations=2)
+    assert result.potential.scalar_count == 3
+
+
+def _labelled(potential):
+    structures = []
+    for seed in range(12):
+        atoms = samples.structure("triclinic crystal", 2, seed)
+        atoms.calc = potential.calculator()
+        structures.append(with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces()))
+    return structures
+
+
+def test_climbing_finds_what_single_starts_miss():
+    """The reason for it: a lower loss than from a random start at the level of the potential."""
+    truth = samples.potential(2, level=12, seed=5)
+    structures = _labelled(truth)
+    blank = mentor.init(level=12, elements=("Ag", "Pd"), cutoff=4.5, min_dist=1.8, core=False)
+    options = {"max_iterations": 15, "tolerance": 0.0}
+    alone = fit(blank, structures, starts=1, **options).loss.value
+    climbed = fit(blank, structures, starts=3, **options).loss.value
+    assert climbed <= alone
+    again = fit(blank, structures, starts=3, **options).loss.value
+    assert again == climbed
