@@ -8,6 +8,7 @@ from mentor import progress
 from mentor.exceptions import InputError, MentorError, StorageError
 from mentor.learning.drivers import DriverChoice, chosen_driver
 from mentor.learning.history import history
+from mentor.learning.interrupts import remembered
 from mentor.learning.labelling import local_executor
 from mentor.learning.phases import Phases
 from mentor.learning.processes import close_workers
@@ -68,7 +69,8 @@ def learn(settings: LearnSettings) -> CampaignResult:
         )
         try:
             store.commit({"status": "running", "settings": campaign.as_dict()})
-            Phases(store, campaign, driver, executor, str(base)).run()
+            with remembered() as interrupted:
+                Phases(store, campaign, driver, executor, str(base), interrupted).run()
         except KeyboardInterrupt:
             store.commit({"status": "interrupted", "message": "stopped by the user"})
             progress.message(f"stopped; run the same command again to go on in {folder}")

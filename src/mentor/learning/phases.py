@@ -8,7 +8,7 @@ the iteration under way, exactly, and finds the labels it had already got.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -82,12 +82,14 @@ class Phases:
         driver: DriverChoice,
         executor: Executor,
         base: str,
+        interrupted: Callable[[], None],
     ) -> None:
         self.store = store
         self.settings = settings
         self.driver = driver
         self.executor = executor
         self.labeller = Labeller(store, settings.engine, executor, base)
+        self.interrupted = interrupted  # raises an interrupt that has come and was lost
         self.seconds: dict[str, float] = {}
 
     def run(self) -> None:
@@ -423,6 +425,7 @@ class Phases:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
+        self.interrupted()
         begin = perf_counter()
         try:
             yield
