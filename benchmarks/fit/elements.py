@@ -1,7 +1,6 @@
 """Cu, Li and Si: mean absolute errors against the published MTP and GAP, and time.
 
-    python benchmarks/fit/elements.py FOLDER [--elements Cu Li Si] [--seeds N] [--starts N]
-                                      [--json FILE]
+    python benchmarks/fit/elements.py FOLDER [--elements Cu Li Si] [--seeds N] [--json FILE]
 
 FOLDER holds zuo2020_Cu, zuo2020_Li and zuo2020_Si with train.xyz and test.xyz of Zuo et al., J.
 Phys. Chem. A 124, 731 (2020). Level and cutoff are those of the published MTP; all else are
@@ -39,7 +38,6 @@ def main() -> None:
     options.add_argument("folder")
     options.add_argument("--elements", nargs="+", choices=PUBLISHED, default=list(PUBLISHED))
     options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--starts", type=int, default=24)
     options = parsed(options)
     record = Record("elements")
     for element in options.elements:
@@ -54,7 +52,6 @@ def main() -> None:
             seeds=options.seeds,
             level=known.level,
             cutoff=known.cutoff,
-            starts=options.starts,
         )
         median = accuracy.medians(lines)
         energy = median["test"]["energy_per_atom_mae"]

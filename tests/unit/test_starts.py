@@ -9,6 +9,9 @@ import mentor
 import samples
 from mentor.fit.fitting import fit
 from mentor.fit.growth import level_of, lowered, raised
+from mentor.fit.least_squares import Problem, begin
+from mentor.fit.loss import Weights, labelled_set
+from mentor.fit.prior import Prior
 from mentor.fit.starts import _rungs
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
@@ -59,13 +62,31 @@ def test_a_basis_of_its_own_starts_at_its_own_level():
     assert result.potential.scalar_count == 3
 
 
-def _labelled(potential):
+def _labelled(potential, species=2):
     structures = []
     for seed in range(12):
-        atoms = samples.structure("triclinic crystal", 2, seed)
+        atoms = samples.structure("triclinic crystal", species, seed)
         atoms.calc = potential.calculator()
         structures.append(with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces()))
     return structures
+
+
+def test_coefficients_that_cancel_are_called_back():
+    """Coefficients too large for their prior are rounding; a fit at level 24 was lost to them."""
+    truth = samples.potential(1, level=8, seed=2)
+    structures = _labelled(truth, 1)
+    blank = mentor.init(level=20, elements=("Ag",), cutoff=4.5, min_dist=1.8, core=False)
+    nb = neighbourhoods(structures, blank.max_dist, blank.elements)
+    problem = Problem(blank, labelled_set(structures, nb, Weights()))
+    usual = begin(problem, blank.parameters)
+    basis = blank.kernel.basis(nb)
+    sizes = np.abs(basis).max(axis=0)
+    cancelling = np.linalg.svd(basis / sizes)[2][-1] / sizes
+    theta = usual.point.solved.copy()
+    theta[-len(sizes) :] += 1e12 * cancelling
+    state = begin(problem, theta, Prior(1e-10, 1e-20))
+    assert state.point.objective <= 1.01 * usual.point.objective
+    assert np.abs(state.point.solved).max() <= 1e3 * np.abs(usual.point.solved).max()
 
 
 def test_climbing_finds_what_single_starts_miss():

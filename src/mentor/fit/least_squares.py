@@ -12,6 +12,12 @@ corrects the rounding errors of the one before, since r itself is exact.
 
 The last term is a prior, θ_k ~ N(0, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
 
+Basis functions that are nearly combinations of others may get large coefficients that cancel. The
+matrix is factorised with a little more on its diagonal than so weak a prior puts there, so nothing
+calls them back; with many of them rounding lets them grow from step to step, until nothing but
+rounding is left. The prior's own term tells: where it is no longer small beside the labels, x is
+solved for from nothing, with a prior as strong as what is added.
+
 The gauge f_μ → Σ_{μ'≤μ} A_{μμ'} f_μ' leaves the energy as it is: its directions have no gradient,
 and the damped step hardly moves along them.
 """
@@ -22,7 +28,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from mentor.fit.loss import LabelledSet, NormalEquations, normal_equations
+from mentor.fit.loss import LabelledSet, NormalEquations, normal_equations, size
 from mentor.fit.prior import Prior
 from mentor.potential import Potential
 
@@ -33,6 +39,7 @@ SMALLEST_DAMPING = 1e-12
 _FORGETTING = 0.7  # of the scales D from step to step
 _TINY = 1e-13  # added to the unit diagonal of matrices that are factorised
 _EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
+_LOST = 1e-4  # the prior's term beside the squares of the labels, above which x is lost
 _SETTLING = 8  # choices of the prior, one after the other, where a fit goes on
 
 
@@ -51,6 +58,11 @@ class Problem:
     def at(self, theta: np.ndarray) -> Potential:
         """The potential with parameters ``theta``."""
         return self.potential.with_parameters(theta)
+
+    @cached_property
+    def size(self) -> float:
+        """The weighted squares of the labels."""
+        return size(self.labelled)
 
     def linearised(self, theta: np.ndarray) -> NormalEquations:
         """JᵀJ, Jᵀr and |r|² at ``theta``."""
@@ -209,6 +221,9 @@ def advance(problem: Problem, state: State) -> State:
             prior = prior.improved(problem, there)
         precision = prior.precision(potential, matrix)
         there = replace(there, precision=precision)
+        if _lost(problem, there):
+            anew = _from_nothing(problem, there)
+            return replace(anew, damping=damping, successes=successes)
         return State(there, damping, optimal=False, prior=prior, successes=successes)
     if not state.optimal:
         here = point(problem, here.solved, state.prior, here.scales)
@@ -234,7 +249,20 @@ def begin(problem: Problem, theta: np.ndarray, prior: Prior | None = None) -> St
         prior = _settled(problem, here) if good else FIRST_PRIOR
         precision = prior.precision(problem.potential, here.equations.matrix)
         here = replace(here, precision=precision)
-    return State(point(problem, here.solved, prior), prior=prior)
+    there = point(problem, here.solved, prior)
+    return _from_nothing(problem, there) if _lost(problem, there) else State(there, prior=prior)
+
+
+def _lost(problem: Problem, here: Point) -> bool:
+    """Whether x has grown beyond what the prior allows, so that rounding rules."""
+    return not float(here.precision @ here.solved**2) <= _LOST * problem.size
+
+
+def _from_nothing(problem: Problem, here: Point) -> State:
+    """The state with the radial coefficients of ``here`` and x solved for from zero."""
+    theta, prior = here.theta.copy(), replace(FIRST_PRIOR, moments=_TINY)
+    theta[problem.radial_count :] = 0.0
+    return State(point(problem, point(problem, theta, prior).solved, prior), prior=prior)
 
 
 def _settled(problem: Problem, here: Point) -> Prior:

@@ -235,6 +235,20 @@ def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:
     return Loss(float(value), energy, force, virial)
 
 
+def size(labelled: LabelledSet) -> float:
+    """|r|² of no potential at all: the weighted squares of the labels."""
+    return float(labelled.total(_label_squares)[0])
+
+
+def _label_squares(labelled: LabelledSet) -> np.ndarray:
+    terms = (
+        labelled.energy_weights * labelled.energies,
+        labelled.force_weights[:, None] * labelled.forces,
+        labelled.virial_weights * labelled.virials,
+    )
+    return np.array([sum(float(np.sum(each**2)) for each in terms)])
+
+
 def _squares(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
     """The loss; squared errors of energies, forces and virials; numbers of them; shape (7,)."""
     if labelled.neighbourhoods.structure_count == 0:

@@ -19,9 +19,7 @@ import numpy as np
 
 from mentor import progress
 from mentor.fit.growth import level_of, lowered, raised
-from mentor.fit.least_squares import FIRST_PRIOR, Problem, State, advance, begin
-from mentor.fit.loss import loss
-from mentor.fit.prior import Prior
+from mentor.fit.least_squares import Problem, State, advance, begin
 from mentor.potential import Potential, random_coefficients
 
 ROUND = 10
@@ -39,7 +37,6 @@ BELOW, LOWEST = 6, 8
 CLIMB = 20
 """Iterations at each level on the way up."""
 
-_WORSE = 1.5  # times the loss before: more than what a prior may cost
 _LOW = 0.3  # parameters of the lowest potential, as a part of those of the last
 _POWER = 1.5  # of the parameters, by which the time of an iteration grows
 _CLIMB = 2.4  # time of an iteration of each potential on the way, in units of the last one's
@@ -70,30 +67,14 @@ def start(
     with progress.task("climb", (len(rungs) - 1) * CLIMB) as task:
         for rung in rungs[:-1]:
             whole = problem(rung, np.inf)
-            lower = _in(here, rung).parameters
-            state = _begun(whole, lower, state.prior)
+            state = begin(whole, _in(here, rung).parameters, state.prior)
             for _ in range(CLIMB):
                 if perf_counter() > until or state.exhausted:
                     break
                 state = advance(whole, state)
                 task.advance(1, f"level {level_of(rung)}, loss {_objective(state):.4g}")
-            if not _loss(whole, state.point.solved) <= _loss(whole, lower):
-                state = _begun(whole, lower, FIRST_PRIOR)  # rounding has spoiled the descent
             here = rung.with_parameters(state.point.solved)
-    return _begun(problem(potential, np.inf), _in(here, potential).parameters, state.prior)
-
-
-def _begun(problem: Problem, theta: np.ndarray, prior: Prior) -> State:
-    """The beginning at ``theta``, with the first prior where one so weak leaves only rounding."""
-    state = begin(problem, theta, prior)
-    if not _loss(problem, state.point.solved) <= _WORSE * _loss(problem, theta):
-        state = begin(problem, theta, FIRST_PRIOR)
-    return state
-
-
-def _loss(problem: Problem, theta: np.ndarray) -> float:
-    """The loss itself, not as expected by a linearised problem."""
-    return loss(problem.at(theta).kernel, problem.labelled).value
+    return begin(problem(potential, np.inf), _in(here, potential).parameters, state.prior)
 
 
 def _rungs(potential: Potential) -> list[Potential]:
