@@ -4,7 +4,6 @@ import csv
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +13,8 @@ import mentor
 import samples
 from mentor.exceptions import InputError, StorageError
 from mentor.fit import fit
-from mentor.fit.checkpoint import Iteration, Progress
-from mentor.fit.fitting import _reason_to_end
 from mentor.fit.least_squares import Problem, State, advance, point
-from mentor.fit.loss import Loss, Weights, labelled_set, loss, normal_equations
+from mentor.fit.loss import Weights, labelled_set, loss, normal_equations
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
 from mentor.uncertainty import Posterior
@@ -87,23 +84,6 @@ def test_a_jacobian_of_outdated_linear_coefficients_is_corrected(truth, data):
     for _ in range(12):
         state = advance(problem, state)
     assert state.point.objective <= 0.5 * before
-
-
-def test_rejected_trials_do_not_end_a_fit():
-    """Where rounding or a new prior makes several trials fail, the fit of a large potential goes
-    on; it ends when steps that succeed gain nothing any more."""
-
-    def stand(losses):
-        history, accepted = [], True
-        for number, value in enumerate(losses):
-            accepted = number == 0 or value < history[-1].loss.value
-            history.append(Iteration(number, Loss(value, 0.0, 0.0, 0.0), None, 1e-2, accepted))
-        return Progress(SimpleNamespace(exhausted=False), np.zeros(1), tuple(history))
-
-    falling = list(np.repeat(1.0 / np.arange(1, 10), 3))
-    assert _reason_to_end(stand(falling), 100, 0.01) == ""
-    stalled = [1.0, *np.linspace(0.501, 0.5, 11)]
-    assert "10 steps" in _reason_to_end(stand(stalled), 100, 0.01)
 
 
 @pytest.mark.parametrize("weighting", ["vibrations", "molecules", "structures"])

@@ -28,11 +28,6 @@ class Iteration:
     accepted: bool
     """Whether the step lowered the loss; if not, this is the loss of the last one that did."""
 
-    @property
-    def judged(self) -> float:
-        """The loss that decides: of the validation set, or of training where nothing validates."""
-        return (self.validation or self.loss).value
-
     def as_dict(self) -> dict[str, Any]:
         """One line of the log."""
         line = {"iteration": self.number, **self.loss.as_dict()}
@@ -48,8 +43,13 @@ class Progress:
 
     state: State
     best: np.ndarray
-    """Parameters with the lowest loss of those that decide, shape (m,)."""
+    """Parameters with the lowest validation loss, or loss where nothing validates; shape (m,)."""
     history: tuple[Iteration, ...]
+
+    @property
+    def judged(self) -> list[float]:
+        """The loss that decides, of each iteration."""
+        return [(each.validation or each.loss).value for each in self.history]
 
 
 def fingerprint(problem: Problem, judge: LabelledSet | None) -> str:

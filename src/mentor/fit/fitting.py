@@ -19,8 +19,8 @@ from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
 from mentor.potential import Potential
 
 STALL = 10
-"""Accepted steps over which the loss must fall, and after which a validation loss that has not
-fallen ends the fit."""
+"""Iterations over which the loss must fall, and after which a validation loss that has not fallen
+ends the fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def fit(
     max_iterations
         Most steps, each the cost of one Jacobian; 0 only solves for the linear coefficients.
     tolerance
-        The fit ends when ten accepted steps lower the loss by less than this part of it.
+        The fit ends when ten iterations lower the loss by less than this part of it.
     starts
         Number of starting points compared on a part of the set: the radial coefficients of
         ``potential`` and random ones made with ``seed``.
@@ -206,22 +206,21 @@ def _with_iteration(
         damping=state.damping,
         accepted=True,
     )
-    better = before is None or latest.judged < min(each.judged for each in history)
-    return Progress(state, theta if better else before.best, (*history, latest))
+    now = Progress(state, theta, (*history, latest))
+    better = before is None or now.judged[-1] < min(before.judged)
+    return now if better else replace(now, best=before.best)
 
 
 def _reason_to_end(stand: Progress, max_iterations: int, tolerance: float) -> str:
     """Why the fit is over; empty as long as it is not."""
-    history = stand.history
+    history, judged = stand.history, stand.judged
     if stand.state.exhausted:
         return "no step lowers the loss any more"
-    steps = [each for each in history if each.accepted]
-    judged = [each.judged for each in steps]
-    if len(steps) > STALL:
-        if steps[-1].validation is not None and min(judged[-STALL:]) >= min(judged[:-STALL]):
-            return f"the validation loss has not fallen for {STALL} steps"
-        if steps[-1].loss.value >= (1.0 - tolerance) * steps[-1 - STALL].loss.value:
-            return f"{STALL} steps lowered the loss by less than {100 * tolerance:g} %"
+    if len(history) > STALL:
+        if history[-1].validation is not None and min(judged[-STALL:]) >= min(judged[:-STALL]):
+            return f"the validation loss has not fallen for {STALL} iterations"
+        if history[-1].loss.value >= (1.0 - tolerance) * history[-1 - STALL].loss.value:
+            return f"{STALL} iterations lowered the loss by less than {100 * tolerance:g} %"
     if history[-1].number >= max_iterations:
         return f"max_iterations = {max_iterations} are done"
     return ""

@@ -7,9 +7,8 @@ c. Each step of Levenberg and Marquardt,
 
 is damped in c only, so x is always optimal for the linearised problem; a step counts as progress by
 the objective that remains after x has been eliminated (variable projection, Golub & Pereyra,
-Inverse Problems 19, R1 (2003)). Steps are read off the sums JᵀJ and Jᵀr: a Gauss–Newton step
-corrects the rounding errors of the one before, since r itself is exact. Whether a step made
-progress is evaluated: read off the sums, a small loss would be the difference of large numbers.
+Inverse Problems 19, R1 (2003)). All of this is read off the sums JᵀJ and Jᵀr: a Gauss–Newton step
+corrects the rounding errors of the one before, since r itself is exact.
 
 The last term is a prior, θ_k ~ N(0, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
 
@@ -29,7 +28,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from mentor.fit.loss import LabelledSet, NormalEquations, loss, normal_equations, size
+from mentor.fit.loss import LabelledSet, NormalEquations, normal_equations, size
 from mentor.fit.prior import Prior
 from mentor.potential import Potential
 
@@ -41,8 +40,6 @@ _FORGETTING = 0.7  # of the scales D from step to step
 _TINY = 1e-13  # added to the unit diagonal of matrices that are factorised
 _EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
 _LOST = 1e-4  # the prior's term beside the squares of the labels, above which x is lost
-_FAR = 1e6  # loss at the x that was expected, in objectives at the optimal one
-_HOPELESS = 10.0  # objective of a trial in those of the point before
 _SETTLING = 8  # choices of the prior, one after the other, where a fit goes on
 
 
@@ -70,17 +67,6 @@ class Problem:
     def linearised(self, theta: np.ndarray) -> NormalEquations:
         """JᵀJ, Jᵀr and |r|² at ``theta``."""
         return normal_equations(self.at(theta).kernel, self.labelled)
-
-    def loss(self, theta: np.ndarray) -> float:
-        """|r|² at ``theta``."""
-        return loss(self.at(theta).kernel, self.labelled).value
-
-    def objective(self, here: "Point") -> float:
-        """``here.objective`` without the rounding errors of its sums."""
-        theta = here.solved
-        if not np.isfinite(theta).all():
-            return np.inf
-        return self.loss(theta) + float(here.precision @ theta**2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,20 +202,15 @@ def advance(problem: Problem, state: State) -> State:
 
     (Damping after Nielsen, IMM-REP-1999-05.) J_c belongs to the x that the step before expected to
     be optimal. That is good enough as long as steps succeed; after a failure it is corrected, since
-    no damping makes progress along a wrong gradient. Where that x was so wrong that rounding errors
-    of r matter, the trial is linearised once more, at the x that is optimal.
+    no damping makes progress along a wrong gradient.
     """
     here = state.point
     theta, expected = here.step(state.damping)
-    gain, optimal = -1.0, False
+    gain = -1.0
     if np.isfinite(theta).all():
         there = point(problem, theta, scales=here.scales, precision=here.precision)
-        before, after = problem.objective(here), problem.objective(there)
-        if there.equations.loss > _FAR * after and after < _HOPELESS * before:
-            there = point(problem, there.solved, scales=here.scales, precision=here.precision)
-            after, optimal = problem.objective(there), True
         foretold = max(here.objective - expected, np.finfo(float).tiny)
-        gain = min((before - after) / foretold, 1.0)
+        gain = min((here.objective - there.objective) / foretold, 1.0)
     if gain > 1e-4:
         damping = max(state.damping * max(0.2, 1.0 - (2.0 * gain - 1.0) ** 3), SMALLEST_DAMPING)
         potential, matrix = problem.potential, there.equations.matrix
@@ -243,7 +224,7 @@ def advance(problem: Problem, state: State) -> State:
         if _lost(problem, there):
             anew = _from_nothing(problem, there)
             return replace(anew, damping=damping, successes=successes)
-        return State(there, damping, optimal=optimal, prior=prior, successes=successes)
+        return State(there, damping, optimal=False, prior=prior, successes=successes)
     if not state.optimal:
         here = point(problem, here.solved, state.prior, here.scales)
     return replace(
@@ -264,7 +245,7 @@ def begin(problem: Problem, theta: np.ndarray, prior: Prior | None = None) -> St
     """
     here = point(problem, theta, prior or FIRST_PRIOR)
     if prior is None:
-        good = here.equations.loss < problem.objective(here)
+        good = here.equations.loss < here.objective
         prior = _settled(problem, here) if good else FIRST_PRIOR
         precision = prior.precision(problem.potential, here.equations.matrix)
         here = replace(here, precision=precision)

@@ -72,7 +72,7 @@ class Prior:
         theta, matrix = point.solved, point.equations.matrix
         unit, P = unit_precision(potential, matrix), point.precision
         determined = 1.0 - P * posterior_variances(matrix, P)
-        residual = problem.loss(theta)
+        residual = max(point.objective - float(P @ theta**2), 0.0)
         free = max(problem.labelled.count - determined.sum(), 1.0)
         radial, _, moments = _blocks(potential)
 

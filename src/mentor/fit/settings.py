@@ -80,7 +80,7 @@ class TrainSettings:
     robust: bool = option(False, "Let labels that the others contradict count less and less.")
     checks: bool = option(True, "Look for wrong labels before the fit, and for outliers after it.")
     max_iterations: int = option(100, "Most iterations.")
-    tolerance: float = option(0.003, "Ends when ten accepted steps lower the loss by less than this.")
+    tolerance: float = option(0.003, "Ends when ten iterations lower the loss by less than this.")
     starts: int = option(
         24, "Starting coefficients tried on a part of the data; 1 where a potential is given."
     )

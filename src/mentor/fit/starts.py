@@ -72,7 +72,7 @@ def start(
                 if perf_counter() > until or state.exhausted:
                     break
                 state = advance(whole, state)
-                task.advance(1, f"level {level_of(rung)}, loss {whole.objective(state.point):.4g}")
+                task.advance(1, f"level {level_of(rung)}, loss {_objective(state):.4g}")
             here = rung.with_parameters(state.point.solved)
     return begin(problem(potential, np.inf), _in(here, potential).parameters, state.prior)
 
@@ -109,18 +109,15 @@ def best_start(
     states = [begin(problem, _start(problem, rng, number)) for number in range(starts)]
     with progress.task("compare starts", sum(_rounds(starts))) as task:
         while len(states) > 1:
-            reached = [problem.objective(state.point) for state in states]
             for number, state in enumerate(states):
                 if perf_counter() > until:
-                    return states[int(np.argmin(reached))]
+                    return min(states, key=_objective)
                 states[number] = _descended(problem, state)
-                reached[number] = problem.objective(states[number].point)
-                task.advance(1, f"loss {min(reached):.4g}")
+                task.advance(1, f"loss {min(map(_objective, states)):.4g}")
             labels *= KEPT
             problem = part(labels)
-            best = np.argsort(reached)[: ceil(len(states) / KEPT)]
-            kept = [states[number] for number in best]
-            states = [begin(problem, state.point.solved, state.prior) for state in kept]
+            best = sorted(states, key=_objective)[: ceil(len(states) / KEPT)]
+            states = [begin(problem, state.point.solved, state.prior) for state in best]
     return states[0]
 
 
@@ -136,6 +133,10 @@ def work(starts: int, labels: int, parameters: int) -> float:
     rounds = _rounds(starts)
     each = [min(labels, LABELS * KEPT**k * _LOW * parameters) for k in range(len(rounds))]
     return ROUND * (_LOW**_POWER * float(np.dot(rounds, each)) + _CLIMB * labels)
+
+
+def _objective(state: State) -> float:
+    return state.point.objective
 
 
 def _descended(problem: Problem, state: State) -> State:

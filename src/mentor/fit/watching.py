@@ -90,16 +90,15 @@ class _Without(progress.Reporter):
 def iterations_left(history: tuple[Iteration, ...], tolerance: float, most: int) -> int:
     """How many more iterations a fit is likely to take.
 
-    It ends when the part of the loss gained over the last accepted steps falls below ``tolerance``
+    It ends when the part of the loss gained over the last iterations falls below ``tolerance``
     (gains fall about exponentially), or when the validation loss has not fallen for as many.
     """
     left = most - history[-1].number
-    steps = [each for each in history if each.accepted]
-    if steps[-1].validation is not None:
-        stalled = len(steps) - 1 - int(np.argmin([each.validation.value for each in steps]))
+    if history[-1].validation is not None:
+        stalled = len(history) - 1 - int(np.argmin([each.validation.value for each in history]))
         if stalled >= STALL // 2:
             left = min(left, max(STALL - stalled, 0))
-    values = np.array([each.loss.value for each in steps])
+    values = np.array([each.loss.value for each in history])
     if len(values) <= STALL + STALL // 2 or tolerance <= 0:
         return left
     gains = 1.0 - values[STALL:] / np.maximum(values[:-STALL], 1e-300)
