@@ -30,7 +30,7 @@ from scipy.optimize import minimize
 
 import mentor
 from mentor.fit.least_squares import Point, Problem
-from mentor.fit.loss import Weights, labelled_set, normal_equations
+from mentor.fit.loss import Weights, labelled_set
 from mentor.fit.prior import Prior
 from mentor.neighbourhoods import neighbourhoods
 from mentor.plots import COLOURS, new_figure
@@ -59,8 +59,7 @@ class Counted:
         """The linearised problem."""
         if len(self.curve) == self.evaluations:
             raise SpentError
-        equations = self.problem.linearised(theta)
-        return Point(theta, equations, self.precision, self.problem.radial_count)
+        return Point(theta, self.problem.linearised(theta), self.precision)
 
     def note(self, objective: float) -> None:
         least = min(objective, self.curve[-1][1]) if self.curve else objective
@@ -83,11 +82,11 @@ def all_parameters(counted: Counted, theta: np.ndarray) -> None:
     P = counted.precision
 
     def objective(point: Point) -> float:
-        return point.equations.loss + float(P @ point.theta**2)
+        return point.linearised.loss + float(P @ point.theta**2)
 
     def step(point: Point, damping: float) -> tuple[np.ndarray, float]:
-        matrix = point.equations.matrix + np.diag(P)
-        gradient = point.equations.vector - P * point.theta
+        matrix = point.linearised.matrix + np.diag(P)
+        gradient = point.linearised.vector - P * point.theta
         units = 1.0 / np.sqrt(np.maximum(np.diag(matrix), 1e-14 * np.diag(matrix).max()))
         scaled = matrix * units * units[:, None]
         factor = cho_factor(scaled + (damping + 1e-13) * np.eye(len(units)))
@@ -137,7 +136,7 @@ def lbfgs(counted: Counted, theta: np.ndarray) -> None:
         point = counted.at(solved)
         last = solved
         counted.note(point.objective)
-        gradient = -2 * (point.equations.vector - point.precision * solved)[:p]
+        gradient = -2 * (point.linearised.vector - point.precision * solved)[:p]
         return point.objective, gradient / scales
 
     options = {"maxfun": 10**6, "maxiter": 10**6, "maxcor": 30, "ftol": 0.0, "gtol": 0.0}
@@ -199,9 +198,9 @@ def main() -> None:
         problem = Problem(potential, labelled_set(structures, nb, Weights()))
         title(f"level {level}, {len(structures)} structures: the lowest objective so far")
         for number, theta in enumerate(starts(problem, options.starts)):
-            equations = normal_equations(problem.at(theta).kernel, problem.labelled)
-            precision = Prior().precision(potential, equations.matrix)
-            begun = Point(theta, equations, precision, problem.radial_count).solved
+            linear = problem.linearised(theta)
+            precision = Prior().precision(potential, linear)
+            begun = Point(theta, linear, precision).solved
             share = linear_share(problem, begun)
             for name, method in METHODS.items():
                 counted = Counted(problem, precision, evaluations)

@@ -185,6 +185,7 @@ class Kernel:
         self.threads = threads
         self.scalar_count = len(alpha_moment_mapping)
         moments = np.ascontiguousarray(moment_coeffs, float)
+        self.radial_count = radial_coeffs.size
         self.parameter_count = radial_coeffs.size + species + moments.size
         try:
             self._kernel = _core.Kernel(

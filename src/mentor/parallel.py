@@ -1,9 +1,9 @@
 """Several processes at one piece of work: those that ``mpirun`` has started.
 
 The first leads: it runs what :func:`led` wraps, reads, decides and writes as if it were alone.
-Where it meets a value that can be spread, the others hold parts of it and sum functions of them;
-otherwise they wait. Without ``mpirun`` there is no team and nothing of this happens; mpi4py is only
-imported with it.
+Where it meets a value that can be spread, the others hold parts of it and put functions of them
+together; otherwise they wait. Without ``mpirun`` there is no team and nothing of this happens;
+mpi4py is only imported with it.
 """
 
 import functools
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+Together = Callable[["np.ndarray", "np.ndarray"], "np.ndarray"]
+"""What makes one array of those of two processes."""
 
 INSTALL = "pip install 'mentor[parallel]'"
 
@@ -124,7 +127,7 @@ class Team:
         return result
 
     def serve(self) -> Any:
-        """Hold parts and sum functions of them until the leader's work is done."""
+        """Hold parts and put functions of them together until the leader's work is done."""
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader ends all of them
         try:
             result, error = self._serve()
@@ -147,25 +150,32 @@ class Team:
                 parts.pop(number, None)
             if task == "hold":
                 parts[details[0]] = self.comm.recv(source=0)
-            elif task == "sum":
-                number, function, arguments = details
-                self._sum(function, parts[number], arguments)
+            elif task == "total":
+                number, together, function, arguments = details
+                self._total(together, function, parts[number], arguments)
             else:
                 return tuple(details)
 
-    def sum(
-        self, number: int, function: Callable[..., "np.ndarray"], part: Any, arguments: tuple
+    def total(
+        self,
+        number: int,
+        together: Together,
+        function: Callable[..., "np.ndarray"],
+        part: Any,
+        arguments: tuple,
     ) -> "np.ndarray":
-        """Sum of ``function`` over the leader's ``part`` and the others' parts."""
-        self._tell("sum", number, function, arguments)
-        return self._sum(function, part, arguments)
+        """``function`` of the leader's ``part`` ``together`` with those of the others' parts."""
+        self._tell("total", number, together, function, arguments)
+        return self._total(together, function, part, arguments)
 
     def drop(self, number: int) -> None:
         """Let the others forget their parts, when they are next told something."""
         self._dropped.append(number)
 
-    def _sum(self, function: Callable, part: Any, arguments: tuple) -> "np.ndarray | None":
-        """The sum in the leader, None in the others."""
+    def _total(
+        self, together: Together, function: Callable, part: Any, arguments: tuple
+    ) -> "np.ndarray | None":
+        """The total in the leader, None in the others."""
         error = None
         try:
             own = function(part, *arguments)
@@ -173,9 +183,7 @@ class Team:
             error = _retold(raised)
         failed = next((each for each in self.comm.allgather(error) if each is not None), None)
         if failed is None:
-            total = own.copy()
-            self.comm.Reduce(own, total)
-            return total if self.comm.rank == 0 else None
+            return self.comm.reduce(own, op=together)
         if self.comm.rank == 0:
             raise failed
         return None
@@ -203,14 +211,18 @@ class Spread:
         self.number = number
         weakref.finalize(self, team.drop, number)
 
-    def sum(
-        self, function: Callable[..., "np.ndarray"], part: Any, *arguments: Any
+    def total(
+        self,
+        together: Together,
+        function: Callable[..., "np.ndarray"],
+        part: Any,
+        *arguments: Any,
     ) -> "np.ndarray":
-        """Sum of ``function(part, *arguments)``, an array of floats, over ``part`` and the others'.
+        """``function(part, *arguments)`` ``together`` with those of the others' parts.
 
-        ``function`` must be one that a module defines.
+        ``function`` and ``together``, which makes one array of two, must be what modules define.
         """
-        return self.team.sum(self.number, function, part, arguments)
+        return self.team.total(self.number, together, function, part, arguments)
 
 
 _team: ContextVar[Team | None] = ContextVar("team", default=None)

@@ -116,6 +116,7 @@ def test_errors_are_said_once_and_end_all(folder, options, code, sentence):
 
 
 SCRIPT = """
+import operator
 import numpy as np
 from mentor import parallel
 from mentor.exceptions import FormatError, InputError
@@ -134,10 +135,10 @@ def lead(kind):
     first = team.spread(parts[1:])
     second = team.spread([np.full(3, 7.0)])
     if kind == "sum":
-        total = first.sum(sums, parts[0], 2)[0]
+        total = first.total(operator.add, sums, parts[0], 2)[0]
         del first
-        return total, second.sum(sums, parts[0], 1)[0], parallel.rank()
-    return first.sum(sums, parts[0], 3)
+        return total, second.total(operator.add, sums, parts[0], 1)[0], parallel.rank()
+    return first.total(operator.add, sums, parts[0], 3)
 
 import __main__, sys
 sys.modules["script"] = __main__

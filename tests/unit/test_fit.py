@@ -14,7 +14,8 @@ import samples
 from mentor.exceptions import InputError, StorageError
 from mentor.fit import fit
 from mentor.fit.least_squares import Problem, State, advance, point
-from mentor.fit.loss import Weights, labelled_set, loss, normal_equations
+from mentor.fit.linearised import linearised
+from mentor.fit.loss import Weights, labelled_set, loss
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
 from mentor.uncertainty import Posterior
@@ -115,7 +116,7 @@ def test_linearisation_is_the_derivative_of_the_loss(data):
     nb = neighbourhoods(data, potential.max_dist, potential.elements)
     some = labelled_set(data, nb, Weights())
     m = potential.parameter_count
-    gradient = -2 * normal_equations(potential.kernel, some).vector
+    gradient = -2 * linearised(potential.kernel, some).vector
     theta, rng = potential.parameters, np.random.default_rng(0)
     for _ in range(3):
         direction = rng.normal(size=m)

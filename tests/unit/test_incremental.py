@@ -85,9 +85,10 @@ def test_what_cannot_be_added_is_fitted_anew(done, known, more, case):
 
 
 def test_a_memory_that_lies_is_found_out(done, known, more):
-    """Sums that belong to nothing lead uphill: the fit begins anew rather than there."""
-    equations = replace(done.memory.equations, vector=1e3 * done.memory.equations.vector + 1.0)
-    lying = replace(done.memory, equations=equations)
+    """Residuals that belong to nothing lead uphill: the fit begins anew rather than there."""
+    triangle = done.memory.linearised.triangle.copy()
+    triangle[:-1, -1] = 1e3 * triangle[:-1, -1] + 1.0
+    lying = replace(done.memory, linearised=replace(done.memory.linearised, triangle=triangle))
     fitted = fit(done.potential, known + more, memory=lying, **OPTIONS)
     before = fit(done.potential, known + more, max_iterations=0)
     assert fitted.loss.value <= before.loss.value
@@ -100,7 +101,7 @@ def test_the_file_keeps_everything_and_damage_is_no_drama(done, tmp_path):
     assert isinstance(again, Memory)
     assert again.digests == done.memory.digests
     assert again.potential == done.memory.potential
-    assert np.array_equal(again.equations.matrix, done.memory.equations.matrix)
+    assert np.array_equal(again.linearised.triangle, done.memory.linearised.triangle)
     for content in (b"", b"nonsense", path.read_bytes()[:1000]):
         path.write_bytes(content)
         assert remembered(path) is None

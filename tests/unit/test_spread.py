@@ -2,13 +2,15 @@
 
 import os
 import pickle
+from functools import reduce
 
 import numpy as np
 import pytest
 
 import samples
 from mentor import parallel
-from mentor.fit.loss import Weights, labelled_set, loss, normal_equations, spread
+from mentor.fit.linearised import linearised
+from mentor.fit.loss import Weights, labelled_set, loss, spread
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
 
@@ -23,8 +25,8 @@ class InOneProcess:
         self.parts = parts
         return self
 
-    def sum(self, function, part, *arguments):
-        return sum(function(each, *arguments) for each in (part, *self.parts))
+    def total(self, together, function, part, *arguments):
+        return reduce(together, [function(each, *arguments) for each in (part, *self.parts)])
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_parts_sum_up_to_the_whole(labelled, monkeypatch, size):
     kernel = potential.kernel
     for name, value in loss(kernel, whole).as_dict().items():
         assert loss(kernel, own).as_dict()[name] == pytest.approx(value, rel=1e-13), name
-    one, many = (normal_equations(kernel, each) for each in (whole, own))
+    one, many = (linearised(kernel, each) for each in (whole, own))
     for name in ("matrix", "vector", "loss"):
         difference = np.abs(getattr(many, name) - getattr(one, name)).max()
         assert difference <= 1e-12 * np.abs(getattr(one, name)).max(), name

@@ -72,7 +72,8 @@ def _labelled(potential, species=2):
 
 
 def test_coefficients_that_cancel_are_called_back():
-    """Coefficients too large for their prior are rounding; a fit at level 24 was lost to them."""
+    """However far off along functions that are nearly dependent, one solve comes back; fits at
+    level 24 were lost to coefficients that had grown where JᵀJ had no digits left."""
     truth = samples.potential(1, level=8, seed=2)
     structures = _labelled(truth, 1)
     blank = mentor.init(level=20, elements=("Ag",), cutoff=4.5, min_dist=1.8, core=False)

@@ -149,8 +149,8 @@ def fit(
     fitted, precision = problem.at(stand.best), stand.state.point.precision
     left = None
     if remember:
-        equations = problem.linearised(stand.best)
-        left = Memory(mark_of(fitted), equations, precision, digests, len(digests))
+        linear = problem.linearised(stand.best)
+        left = Memory(mark_of(fitted), linear, precision, digests, len(digests))
     return FitResult(
         potential=fitted,
         loss=loss(fitted.kernel, everywhere),

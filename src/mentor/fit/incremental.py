@@ -1,11 +1,11 @@
 """Labels added to a fit that is done: the cost of their Jacobian, not of everybody's.
 
-JᵀJ, Jᵀr and |r|² are sums over structures. A fit leaves them behind; those of further structures
-are added, and the step of Gauss and Newton to the new minimum is there. Whether it leads downhill
-is found out by evaluating all structures, which is cheap. The sums of the old structures then
-belong to parameters a small step away: Jᵀr is carried along to first order. Where the loss is not
-what was foretold, or many structures have come since the last full fit, the fit begins anew from
-where it is.
+The triangular factor of [J, r] is all that a step needs of the labels. A fit leaves it behind; the
+rows of further structures join it, and the step of Gauss and Newton to the new minimum is there.
+Whether it leads downhill is found out by evaluating all structures, which is cheap. The rows of the
+old structures then belong to parameters a small step away: r is carried along to first order. Where
+the loss is not what was foretold, or many structures have come since the last full fit, the fit
+begins anew from where it is.
 """
 
 import hashlib
@@ -18,7 +18,8 @@ import numpy as np
 
 from mentor.files import BROKEN_ARRAYS, write_arrays
 from mentor.fit.least_squares import Point
-from mentor.fit.loss import LabelledSet, NormalEquations, loss, normal_equations
+from mentor.fit.linearised import Linearised, linearised
+from mentor.fit.loss import LabelledSet, loss
 from mentor.potential import Potential
 from mentor.uncertainty import fingerprint
 
@@ -40,7 +41,7 @@ class Memory:
 
     potential: str
     """A text that is the same only for the fitted potential."""
-    equations: NormalEquations
+    linearised: Linearised
     """There, of the structures of ``digests``."""
     precision: np.ndarray
     """P of the prior, shape (m,)."""
@@ -60,9 +61,8 @@ class Memory:
         write_arrays(
             path,
             potential=self.potential,
-            matrix=self.equations.matrix,
-            vector=self.equations.vector,
-            loss=self.equations.loss,
+            triangle=self.linearised.triangle,
+            radial_count=self.linearised.radial_count,
             precision=self.precision,
             digests=np.array(self.digests),
             complete=self.complete,
@@ -81,7 +81,7 @@ def remembered(path: str | os.PathLike[str]) -> Memory | None:
             fields = dict(stored)
         return Memory(
             potential=str(fields["potential"]),
-            equations=NormalEquations(fields["matrix"], fields["vector"], float(fields["loss"])),
+            linearised=Linearised(fields["triangle"], int(fields["radial_count"])),
             precision=fields["precision"],
             digests=tuple(fields["digests"].tolist()),
             complete=int(fields["complete"]),
@@ -129,10 +129,10 @@ def added(
     new = _new(memory, potential, digests)
     if new is None:
         return None
-    equations = _with_structures(potential, memory.equations, labelled, new)
+    linear = _with_structures(potential, memory.linearised, labelled, new)
     theta, P = potential.parameters, memory.precision
-    here = Point(theta, equations, P, potential.radial_coeffs.size)
-    before = equations.loss + float(P @ theta**2)
+    here = Point(theta, linear, P)
+    before = linear.loss + float(P @ theta**2)
     for damping in _DAMPINGS:
         there, foretold = here.step(damping)
         moved = potential.with_parameters(there)
@@ -140,8 +140,7 @@ def added(
         now = loss(moved.kernel, everywhere).value + prior
         allowed = max(_MISSED * (before - foretold), _CHANGE * now)
         if now <= before and abs(now - foretold) <= allowed:
-            vector = equations.vector - equations.matrix @ (there - theta)
-            carried = NormalEquations(equations.matrix, vector, now - prior)
+            carried = linear.at(there - theta, now - prior)
             return moved, Memory(mark_of(moved), carried, P, digests, memory.complete)
     return None
 
@@ -158,13 +157,11 @@ def _new(memory: Memory, potential: Potential, digests: Sequence[str]) -> list[i
 
 
 def _with_structures(
-    potential: Potential, equations: NormalEquations, labelled: LabelledSet, new: Sequence[int]
-) -> NormalEquations:
-    """``equations`` with the sums over the structures ``new``."""
-    matrix, vector, total = equations.matrix.copy(), equations.vector.copy(), equations.loss
-    for s in new:
-        more = normal_equations(potential.kernel, labelled.part(s, s + 1))
-        matrix += more.matrix
-        vector += more.vector
-        total += more.loss
-    return NormalEquations(matrix, vector, total)
+    potential: Potential, linear: Linearised, labelled: LabelledSet, new: Sequence[int]
+) -> Linearised:
+    """``linear`` with the rows of the structures ``new``."""
+    runs = np.split(new, np.flatnonzero(np.diff(new) > 1) + 1)
+    for run in runs:
+        part = labelled.part(run[0], run[-1] + 1)
+        linear = linear.together(linearised(potential.kernel, part))
+    return linear

@@ -7,16 +7,14 @@ c. Each step of Levenberg and Marquardt,
 
 is damped in c only, so x is always optimal for the linearised problem; a step counts as progress by
 the objective that remains after x has been eliminated (variable projection, Golub & Pereyra,
-Inverse Problems 19, R1 (2003)). All of this is read off the sums JᵀJ and Jᵀr: a Gauss–Newton step
-corrects the rounding errors of the one before, since r itself is exact.
+Inverse Problems 19, R1 (2003)). All of this is read off the triangular factor of [J_x, J_c, r] and
+the rows of the prior, the last term (:mod:`.linearised`):
 
-The last term is a prior, θ_k ~ N(0, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
+    [S_xx S_xc s_x; 0 S_cc s_c; 0 0 σ],   min over x = |s_c − S_cc δc|² + σ².
 
-Basis functions that are nearly combinations of others may get large coefficients that cancel. The
-matrix is factorised with a little more on its diagonal than so weak a prior puts there, so nothing
-calls them back; with many of them rounding lets them grow from step to step, until nothing but
-rounding is left. The prior's own term tells: where it is no longer small beside the labels, x is
-solved for from nothing, with a prior as strong as what is added.
+A Gauss–Newton step corrects the rounding errors of the one before, since r itself is exact.
+
+The prior is θ_k ~ N(0, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
 
 The gauge f_μ → Σ_{μ'≤μ} A_{μμ'} f_μ' leaves the energy as it is: its directions have no gradient,
 and the damped step hardly moves along them.
@@ -26,9 +24,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import solve_triangular
 
-from mentor.fit.loss import LabelledSet, NormalEquations, normal_equations, size
+from mentor.fit.linearised import Linearised, linearised
+from mentor.fit.loss import LabelledSet
 from mentor.fit.prior import Prior
 from mentor.potential import Potential
 
@@ -37,9 +36,7 @@ FIRST_DAMPING = 1e-2
 LARGEST_DAMPING = 1e8
 SMALLEST_DAMPING = 1e-12
 _FORGETTING = 0.7  # of the scales D from step to step
-_TINY = 1e-13  # added to the unit diagonal of matrices that are factorised
 _EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
-_LOST = 1e-4  # the prior's term beside the squares of the labels, above which x is lost
 _SETTLING = 8  # choices of the prior, one after the other, where a fit goes on
 
 
@@ -59,14 +56,9 @@ class Problem:
         """The potential with parameters ``theta``."""
         return self.potential.with_parameters(theta)
 
-    @cached_property
-    def size(self) -> float:
-        """The weighted squares of the labels."""
-        return size(self.labelled)
-
-    def linearised(self, theta: np.ndarray) -> NormalEquations:
-        """JᵀJ, Jᵀr and |r|² at ``theta``."""
-        return normal_equations(self.at(theta).kernel, self.labelled)
+    def linearised(self, theta: np.ndarray) -> Linearised:
+        """The loss linearised at ``theta``."""
+        return linearised(self.at(theta).kernel, self.labelled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,90 +66,70 @@ class Point:
     """Parameters θ = (c, x), the linearised problem there, and the precision of the prior."""
 
     theta: np.ndarray
-    equations: NormalEquations
+    linearised: Linearised
     precision: np.ndarray
-    """p, shape (m,)."""
-    radial_count: int
+    """P, shape (m,)."""
     former_scales: np.ndarray | None = None
     """D of the point before, shape (p,)."""
 
     @cached_property
-    def _units(self) -> np.ndarray:
-        """Units of the parameters in which JᵀJ has a unit diagonal."""
-        sizes = np.diag(self.equations.matrix)
-        return 1.0 / np.sqrt(np.maximum(sizes, 1e-14 * sizes.max(initial=1e-300)))
+    def triangle(self) -> np.ndarray:
+        """S, with the rows of the prior; columns in the order (x, c, r)."""
+        return self.linearised.with_prior(self.precision, self.theta)
 
-    @cached_property
-    def _matrix(self) -> np.ndarray:
-        """JᵀJ + P in those units."""
-        with_prior = self.equations.matrix + np.diag(self.precision)
-        return with_prior * self._units * self._units[:, None]
-
-    @cached_property
-    def _vector(self) -> np.ndarray:
-        return (self.equations.vector - self.precision * self.theta) * self._units
-
-    @cached_property
-    def _linear(self) -> tuple[np.ndarray, bool]:
-        """Cholesky factor of the block of x."""
-        p = self.radial_count
-        return cho_factor(self._matrix[p:, p:] + _TINY * np.eye(len(self.theta) - p))
+    @property
+    def _linear_count(self) -> int:
+        return len(self.theta) - self.linearised.radial_count
 
     @cached_property
     def _best_linear(self) -> np.ndarray:
         """δx that is optimal where δc = 0."""
-        return cho_solve(self._linear, self._vector[self.radial_count :])
+        n = self._linear_count
+        return solve_triangular(self.triangle[:n, :n], self.triangle[:n, -1])
+
+    @cached_property
+    def _following(self) -> np.ndarray:
+        """−δx per δc."""
+        n = self._linear_count
+        return solve_triangular(self.triangle[:n, :n], self.triangle[:n, n:-1])
 
     @cached_property
     def objective(self) -> float:
         """Loss and prior after eliminating x, c as it is."""
-        here = self.equations.loss + float(self.precision @ self.theta**2)
-        return max(here - float(self._vector[self.radial_count :] @ self._best_linear), 0.0)
-
-    @cached_property
-    def _projected(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """JᵀJ and Jᵀr of c with x eliminated, and δx per δc."""
-        p = self.radial_count
-        follow = cho_solve(self._linear, self._matrix[p:, :p])
-        matrix = self._matrix[:p, :p] - self._matrix[:p, p:] @ follow
-        return matrix, self._vector[:p] - follow.T @ self._vector[p:], follow
+        return float(np.sum(self.triangle[self._linear_count :, -1] ** 2))
 
     @cached_property
     def scales(self) -> np.ndarray:
         """D, shape (p,)."""
-        own = np.sqrt(np.maximum(np.diag(self._projected[0]), 0.0)) / self._units[: len(self._c)]
+        n = self._linear_count
+        own = np.linalg.norm(self.triangle[n:-1, n:-1], axis=0)
         own = np.maximum(own, own.max() * 1e-8) if own.any() else np.ones(len(own))
         if self.former_scales is not None:
             own = np.maximum(own, _FORGETTING * self.former_scales)
         return own
 
-    @property
-    def _c(self) -> np.ndarray:
-        return self.theta[: self.radial_count]
-
     @cached_property
     def _spectrum(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """w, V and Vᵀq of the projected problem D⁻¹ J_cᵀJ_c D⁻¹ = V w Vᵀ, q = D⁻¹ J_cᵀr."""
-        matrix, vector, _ = self._projected
-        D = self.scales * self._units[: len(self._c)]
-        w, V = np.linalg.eigh(matrix / D / D[:, None])
-        return np.maximum(w, 0.0), V, V.T @ (vector / D)
+        """w, Vᵀ and q = Uᵀs_c of S_cc D⁻¹ = U w Vᵀ."""
+        n = self._linear_count
+        U, w, Vt = np.linalg.svd(self.triangle[n:-1, n:-1] / self.scales)
+        return w, Vt, U.T @ self.triangle[n:-1, -1]
 
     def step(self, damping: float) -> tuple[np.ndarray, float]:
         """Parameters after the damped step, and the objective expected there."""
-        w, V, q = self._spectrum
-        dc = V @ (q / (w + damping)) / (self.scales * self._units[: len(self._c)])
-        expected = self.objective - float(np.sum(q**2 * (w + 2 * damping) / (w + damping) ** 2))
-        return self._moved(dc), expected
+        w, Vt, q = self._spectrum
+        dc = (q * w / (w**2 + damping)) @ Vt / self.scales
+        left = q * damping / (w**2 + damping)
+        return self._moved(dc), float(left @ left) + float(self.triangle[-1, -1] ** 2)
 
     @property
     def solved(self) -> np.ndarray:
         """Parameters with x optimal for c as it is."""
-        return self._moved(np.zeros(self.radial_count))
+        return self._moved(np.zeros(self.linearised.radial_count))
 
     def _moved(self, dc: np.ndarray) -> np.ndarray:
-        dx = self._best_linear - self._projected[2] @ dc if dc.any() else self._best_linear
-        return self.theta + np.concatenate([dc, dx]) * self._units
+        dx = self._best_linear - self._following @ dc if dc.any() else self._best_linear
+        return self.theta + np.concatenate([dc, dx])
 
 
 def point(
@@ -171,10 +143,10 @@ def point(
 
     ``precision`` is that of ``prior`` there unless it is given.
     """
-    equations = problem.linearised(theta)
+    linear = problem.linearised(theta)
     if precision is None:
-        precision = prior.precision(problem.potential, equations.matrix)
-    return Point(theta, equations, precision, problem.radial_count, scales)
+        precision = prior.precision(problem.potential, linear)
+    return Point(theta, linear, precision, scales)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,17 +185,13 @@ def advance(problem: Problem, state: State) -> State:
         gain = min((here.objective - there.objective) / foretold, 1.0)
     if gain > 1e-4:
         damping = max(state.damping * max(0.2, 1.0 - (2.0 * gain - 1.0) ** 3), SMALLEST_DAMPING)
-        potential, matrix = problem.potential, there.equations.matrix
-        prior = state.prior.carried(potential, there.solved, there.precision, matrix)
+        potential, linear = problem.potential, there.linearised
+        prior = state.prior.carried(potential, there.solved, there.precision, linear)
         successes = state.successes + 1
         if successes % _EVIDENCE_EVERY == 0:
-            there = replace(there, precision=prior.precision(potential, matrix))
+            there = replace(there, precision=prior.precision(potential, linear))
             prior = prior.improved(problem, there)
-        precision = prior.precision(potential, matrix)
-        there = replace(there, precision=precision)
-        if _lost(problem, there):
-            anew = _from_nothing(problem, there)
-            return replace(anew, damping=damping, successes=successes)
+        there = replace(there, precision=prior.precision(potential, linear))
         return State(there, damping, optimal=False, prior=prior, successes=successes)
     if not state.optimal:
         here = point(problem, here.solved, state.prior, here.scales)
@@ -245,30 +213,17 @@ def begin(problem: Problem, theta: np.ndarray, prior: Prior | None = None) -> St
     """
     here = point(problem, theta, prior or FIRST_PRIOR)
     if prior is None:
-        good = here.equations.loss < here.objective
+        good = here.linearised.loss < here.objective
         prior = _settled(problem, here) if good else FIRST_PRIOR
-        precision = prior.precision(problem.potential, here.equations.matrix)
-        here = replace(here, precision=precision)
-    there = point(problem, here.solved, prior)
-    return _from_nothing(problem, there) if _lost(problem, there) else State(there, prior=prior)
-
-
-def _lost(problem: Problem, here: Point) -> bool:
-    """Whether x has grown beyond what the prior allows, so that rounding rules."""
-    return not float(here.precision @ here.solved**2) <= _LOST * problem.size
-
-
-def _from_nothing(problem: Problem, here: Point) -> State:
-    """The state with the radial coefficients of ``here`` and x solved for from zero."""
-    theta, prior = here.theta.copy(), replace(FIRST_PRIOR, moments=_TINY)
-    theta[problem.radial_count :] = 0.0
-    return State(point(problem, point(problem, theta, prior).solved, prior), prior=prior)
+        here = replace(here, precision=prior.precision(problem.potential, here.linearised))
+    return State(point(problem, here.solved, prior), prior=prior)
 
 
 def _settled(problem: Problem, here: Point) -> Prior:
     """The prior that the evidence at a point asks for."""
-    prior, matrix = FIRST_PRIOR, here.equations.matrix
+    prior = FIRST_PRIOR
     for _ in range(_SETTLING):
-        here = replace(here, precision=prior.precision(problem.potential, matrix))
+        precision = prior.precision(problem.potential, here.linearised)
+        here = replace(here, precision=precision)
         prior = prior.improved(problem, here)
     return prior

@@ -1,4 +1,4 @@
-"""The loss of a fit and its linearisation.
+"""The loss of a fit.
 
     L = Σ_cfg w [ w_E (ΔE)²/N^p + w_F Σ_i |ΔF_i|² + w_S ‖ΔW‖²/N ],
 
@@ -6,6 +6,7 @@
 residuals: rows of missing labels are left out.
 """
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -71,11 +72,16 @@ class LabelledSet:
     others: parallel.Spread | None = None
     """The parts of the set that other processes hold; sums are over them as well."""
 
-    def total(self, function: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:
-        """``function(self, *arguments)``, a sum over structures, with those of other processes."""
+    def total(
+        self,
+        function: Callable[..., np.ndarray],
+        *arguments: Any,
+        together: parallel.Together = operator.add,
+    ) -> np.ndarray:
+        """``function(self, *arguments)`` ``together`` with those of other processes' structures."""
         if self.others is None:
             return function(self, *arguments)
-        return self.others.sum(function, self, *arguments)
+        return self.others.total(together, function, self, *arguments)
 
     def part(self, start: int, stop: int) -> "LabelledSet":
         """Structures ``start`` to ``stop − 1``."""
@@ -106,12 +112,15 @@ class LabelledSet:
             *(self.energy_weights, self.force_weights, self.virial_weights),
         )
 
-    def chunks(self, columns: int) -> Iterator["LabelledSet"]:
-        """Parts whose Jacobian with ``columns`` columns takes bounded memory."""
+    def chunks(self, columns: int, least: int = 1) -> Iterator["LabelledSet"]:
+        """Parts whose Jacobian with ``columns`` columns takes bounded memory.
+
+        They have ``least`` rows or more, as far as there are so many.
+        """
         if self.neighbourhoods.structure_count == 0:
             return
         rows = np.cumsum(3 * self.neighbourhoods.atom_counts + 7)
-        chunk = rows // max(_CHUNK // (8 * columns), 2 * columns)
+        chunk = rows // max(_CHUNK // (8 * columns), least)
         edges = np.flatnonzero(np.diff(chunk, prepend=-1, append=chunk[-1] + 1))
         for start, stop in pairwise(edges):
             yield self.part(int(start), int(stop))
@@ -235,20 +244,6 @@ def loss(kernel: Kernel, labelled: LabelledSet) -> Loss:
     return Loss(float(value), energy, force, virial)
 
 
-def size(labelled: LabelledSet) -> float:
-    """|r|² of no potential at all: the weighted squares of the labels."""
-    return float(labelled.total(_label_squares)[0])
-
-
-def _label_squares(labelled: LabelledSet) -> np.ndarray:
-    terms = (
-        labelled.energy_weights * labelled.energies,
-        labelled.force_weights[:, None] * labelled.forces,
-        labelled.virial_weights * labelled.virials,
-    )
-    return np.array([sum(float(np.sum(each**2)) for each in terms)])
-
-
 def _squares(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
     """The loss; squared errors of energies, forces and virials; numbers of them; shape (7,)."""
     if labelled.neighbourhoods.structure_count == 0:
@@ -281,37 +276,8 @@ def _count(labelled: LabelledSet) -> np.ndarray:
     return np.array([forces + sum(map(np.count_nonzero, others))], float)
 
 
-@dataclass(frozen=True, eq=False)
-class NormalEquations:
-    """A loss |r|² linearised: J = −dr/dθ, r = label − potential, weighted."""
-
-    matrix: np.ndarray
-    """JᵀJ, shape (m, m)."""
-    vector: np.ndarray
-    """Jᵀr, shape (m,)."""
-    loss: float
-    """|r|²."""
-
-
-def normal_equations(kernel: Kernel, labelled: LabelledSet) -> NormalEquations:
-    """JᵀJ, Jᵀr and |r|², summed over parts of the structures: memory does not grow with them."""
-    m = kernel.parameter_count
-    sums = labelled.total(_products, kernel)
-    return NormalEquations(sums[:m, :m], sums[:m, m], float(sums[m, m]))
-
-
-def _products(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
-    """[J, r]ᵀ[J, r], shape (m + 1, m + 1)."""
-    m = kernel.parameter_count
-    sums = np.zeros((m + 1, m + 1))
-    for part in labelled.chunks(m + 1):
-        rows = _rows(kernel, part, np.arange(m))
-        sums += rows.T @ rows
-    return sums
-
-
-def _rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:
-    """Weighted rows [J, r] of the labels that exist."""
+def weighted_rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:
+    """Weighted rows [J, r] of the labels that exist, J the derivatives by some parameters."""
     w_energy, w_force, w_virial = part.energy_weights, part.force_weights, part.virial_weights
     rows = kernel.weighted_rows(
         part.neighbourhoods,

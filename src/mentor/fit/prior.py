@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from mentor.fit.growth import levels_of
+from mentor.fit.linearised import Linearised
 from mentor.potential import Potential
 
 if TYPE_CHECKING:
@@ -41,18 +43,18 @@ class Prior:
     radial: float = 1e-10
     moments: float = 1e-10
 
-    def precision(self, potential: Potential, matrix: np.ndarray) -> np.ndarray:
-        """P where JᵀJ is ``matrix``; shape (m,)."""
-        return self._strengths(potential) * unit_precision(potential, matrix)
+    def precision(self, potential: Potential, linear: Linearised) -> np.ndarray:
+        """P where the problem is ``linear``; shape (m,)."""
+        return self._strengths(potential) * unit_precision(potential, linear)
 
     def carried(
-        self, potential: Potential, theta: np.ndarray, precision: np.ndarray, matrix: np.ndarray
+        self, potential: Potential, theta: np.ndarray, precision: np.ndarray, linear: Linearised
     ) -> "Prior":
-        """The strengths with which θ costs where JᵀJ is ``matrix`` what it cost with ``precision``.
+        """The strengths with which θ costs where the problem is ``linear`` what it cost before.
 
         d changes from step to step; the objective must not jump with it.
         """
-        unit = unit_precision(potential, matrix)
+        unit = unit_precision(potential, linear)
         radial, _, moments = _blocks(potential)
 
         def strength(block: slice, now: float) -> float:
@@ -69,9 +71,9 @@ class Prior:
     def improved(self, problem: "Problem", point: "Point") -> "Prior":
         """The strengths that the evidence at ``point`` asks for, a step towards them."""
         potential = problem.potential
-        theta, matrix = point.solved, point.equations.matrix
-        unit, P = unit_precision(potential, matrix), point.precision
-        determined = 1.0 - P * posterior_variances(matrix, P)
+        theta, P = point.solved, point.precision
+        unit = unit_precision(potential, point.linearised)
+        determined = 1.0 - P * posterior_variances(point)
         residual = max(point.objective - float(P @ theta**2), 0.0)
         free = max(problem.labelled.count - determined.sum(), 1.0)
         radial, _, moments = _blocks(potential)
@@ -95,13 +97,13 @@ class Prior:
         return alpha
 
 
-def unit_precision(potential: Potential, matrix: np.ndarray) -> np.ndarray:
-    """w d, the precision of a prior of unit strength, where JᵀJ is ``matrix``; shape (m,)."""
+def unit_precision(potential: Potential, linear: Linearised) -> np.ndarray:
+    """w d, P of unit strengths where the problem is ``linear``; shape (m,)."""
     radial, species, moments = _blocks(potential)
-    mean = matrix[species]
-    explained = np.linalg.lstsq(matrix[species, species], mean, rcond=1e-10)[0]
-    d = np.maximum(np.diag(matrix) - np.einsum("ki,ki->i", mean, explained), 0.0)
-    d[species] = np.diag(matrix)[species]
+    R, C = linear.triangle[:-1, :-1], potential.species_count
+    means = R[:C] - R[:C, :C] @ np.linalg.lstsq(R[:C, :C], R[:C], rcond=1e-8)[0]
+    d = linear.of_theta(np.sum(R[C:] ** 2, axis=0) + np.sum(means**2, axis=0))
+    d[species] = np.sum(R[:C, :C] ** 2, axis=0)
     for block in (radial, species, moments):
         d[block] = np.maximum(d[block], 1e-6 * d[block].max(initial=1e-300))
     order = np.arange(1, potential.radial_basis_size + 1) / potential.radial_basis_size
@@ -113,12 +115,10 @@ def unit_precision(potential: Potential, matrix: np.ndarray) -> np.ndarray:
     return d
 
 
-def posterior_variances(matrix: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Diagonal of (JᵀJ + P)⁻¹."""
-    units = 1.0 / np.sqrt(np.maximum(np.diag(matrix) + precision, 1e-300))
-    scaled = (matrix + np.diag(precision)) * units * units[:, None]
-    inverse = np.linalg.inv(scaled + 1e-13 * np.eye(len(units)))
-    return np.diag(inverse) * units**2
+def posterior_variances(point: "Point") -> np.ndarray:
+    """Diagonal of (JᵀJ + P)⁻¹ = S⁻¹S⁻ᵀ."""
+    inverse = dtrtri(point.triangle[:-1, :-1])[0]
+    return point.linearised.of_theta(np.sum(inverse**2, axis=1))
 
 
 def _blocks(potential: Potential) -> tuple[slice, slice, slice]:

@@ -1,0 +1,107 @@
+"""A loss |r|² linearised.
+
+    |r − J δθ|² = |z − R δθ|² + ρ²,   [J r] = Q [R z; 0 ρ],
+
+J = −dr/dθ, Q with orthonormal columns, R triangular. Basis functions are nearly dependent at high
+levels, with singular values of J twelve orders apart; in JᵀJ = RᵀR they are twenty-four apart, more
+than double precision has. So R comes from J itself: rows arrive part by part, and each part is
+factorised together with the triangle of those before.
+
+Columns are in the order (x, c), linear coefficients first: eliminating x leaves the lower right
+corner of the triangle, variable projection's own problem (:mod:`.least_squares`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dgeqrt, dtpqrt
+
+from mentor.fit.loss import LabelledSet, weighted_rows
+from mentor.kernel import Kernel
+
+_PANEL = 64  # columns of a block of reflections
+_PART = 4  # least rows of a part of J, in units of its columns
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """|r − J δθ|², θ = (c, x)."""
+
+    triangle: np.ndarray
+    """[R z; 0 ρ], shape (m + 1, m + 1), columns in the order (x, c, r)."""
+    radial_count: int
+    """p, the number of radial coefficients c."""
+
+    @property
+    def loss(self) -> float:
+        """|r|²."""
+        return float(self.triangle[:, -1] @ self.triangle[:, -1])
+
+    @property
+    def vector(self) -> np.ndarray:
+        """Jᵀr, shape (m,)."""
+        return self.of_theta(self.triangle[:-1, :-1].T @ self.triangle[:-1, -1])
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """JᵀJ, shape (m, m)."""
+        product = self.triangle[:-1, :-1].T @ self.triangle[:-1, :-1]
+        return np.roll(product, (self.radial_count,) * 2, (0, 1))
+
+    def of_theta(self, values: np.ndarray) -> np.ndarray:
+        """Values in the order (x, c) as those of θ = (c, x)."""
+        return np.roll(values, self.radial_count)
+
+    def of_columns(self, values: np.ndarray) -> np.ndarray:
+        """Values in the order of θ = (c, x) as those of (x, c)."""
+        return np.roll(values, -self.radial_count)
+
+    def at(self, step: np.ndarray, loss: float) -> "Linearised":
+        """The same J, and the residuals after ``step``, shape (m,), of which ``loss`` is left."""
+        triangle = self.triangle.copy()
+        triangle[:-1, -1] -= triangle[:-1, :-1] @ self.of_columns(step)
+        explained = float(triangle[:-1, -1] @ triangle[:-1, -1])
+        triangle[-1, -1] = np.sqrt(max(loss - explained, 0.0))
+        return Linearised(triangle, self.radial_count)
+
+    def together(self, other: "Linearised") -> "Linearised":
+        """The same of the rows of both."""
+        return Linearised(joined(self.triangle, other.triangle), self.radial_count)
+
+    def with_prior(self, precision: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """The triangle with rows for Σ_k p_k (θ_k + δθ_k)², p and θ of shape (m,)."""
+        roots = np.sqrt(self.of_columns(precision))
+        prior = np.zeros((len(roots), len(roots) + 1), order="F")
+        np.fill_diagonal(prior, roots)
+        prior[:, -1] = -roots * self.of_columns(theta)
+        return _reduced(self.triangle, prior, len(roots))
+
+
+def linearised(kernel: Kernel, labelled: LabelledSet) -> Linearised:
+    """The loss linearised at the parameters of ``kernel``: memory does not grow with the labels."""
+    triangle = labelled.total(_triangle, kernel, together=joined)
+    return Linearised(triangle, kernel.radial_count)
+
+
+def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The triangle of the rows of two."""
+    return _reduced(one, other, len(other))
+
+
+def _triangle(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
+    """The triangular factor of [J_x, J_c, r]."""
+    m = kernel.parameter_count
+    columns = np.roll(np.arange(m), -kernel.radial_count)
+    triangle = np.zeros((0, m + 1))
+    for part in labelled.chunks(m + 1, _PART * (m + 1)):
+        rows = weighted_rows(kernel, part, columns)
+        known = len(triangle)
+        stack = np.zeros((max(known + len(rows), m + 1), m + 1), order="F")
+        stack[:known], stack[known : known + len(rows)] = triangle, rows
+        triangle = np.triu(dgeqrt(min(_PANEL, m + 1), stack, overwrite_a=1)[0][: m + 1])
+    return triangle if len(triangle) else np.zeros((m + 1, m + 1))
+
+
+def _reduced(triangle: np.ndarray, more: np.ndarray, triangular: int) -> np.ndarray:
+    """The triangular factor of both, the last rows of ``more`` being so many of a triangle."""
+    return dtpqrt(triangular, min(_PANEL, len(triangle)), triangle, more)[0]
