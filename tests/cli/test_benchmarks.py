@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ase.build import molecule
 from ase.io import write
 
 import samples
@@ -161,6 +162,29 @@ def test_accuracy_on_published_sets(tmp_path, crystals):
         for line in lines:
             assert all(line["train"][name] > 0 for name in line["train"])
     assert "ethanol 4:" in done.stdout
+
+
+@pytest.mark.engine
+def test_few_labels_beside_cheap_ones(tmp_path):
+    """Molecules with labels of GFN1-xTB beside frames with those of GFN2-xTB."""
+    tblite = pytest.importorskip("tblite.ase")
+    structures = []
+    for seed in range(4):
+        atoms = molecule("H2O")
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = tblite.TBLite(method="GFN1-xTB", verbosity=0)
+        structures.append(with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces()))
+    (tmp_path / "rmd17_ethanol").mkdir()
+    for name in ("train", "test"):
+        write(tmp_path / "rmd17_ethanol" / f"{name}.xyz", structures)
+    result = tmp_path / "result.json"
+    options = ("--sets", "ethanol", "--count", "3", "--seeds", "1", "--frames", "3")
+    script = [sys.executable, FIT / "transfer.py", tmp_path, "--levels", "4", *options]
+    subprocess.run([*script, "--json", result], check=True, timeout=300)
+    (line,) = json.loads(result.read_text())["sections"]["ethanol 3"]
+    assert all(
+        value > 0 for way in ("transfer", "begun with it", "DFT alone") for value in line[way]
+    )
 
 
 def test_optimisers(tmp_path, crystals):

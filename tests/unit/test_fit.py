@@ -306,3 +306,60 @@ def test_stress_errors_are_in_GPa(truth, data):
     stress = atoms.get_stress() + 1.0 * 0.006241509074460763
     changed = with_labels(atoms, energy=atoms.get_potential_energy(), stress=stress)
     assert abs(mentor.errors(truth, [changed]).groups["all"]["stress"].mae - 1.0) <= 1e-6
+
+
+@pytest.fixture(scope="module")
+def two_methods():
+    """A potential trained on a cheap method, and few labels of another that is not far from it;
+    it can represent neither exactly."""
+    method, rng = samples.potential(2, level=12, seed=3), np.random.default_rng(4)
+    theta = method.parameters
+    dear = method.with_parameters(theta * rng.normal(1.0, 0.03, theta.shape))
+    blank = mentor.init(level=8, elements=("Ag", "Pd"), cutoff=4.5, min_dist=1.8, core=False)
+    cheap = fit(blank, labelled(method, 60), starts=3).potential
+    labels = labelled(dear, 46)
+    return cheap, labels[:6], labels[6:]
+
+
+def test_transfer_makes_the_most_of_few_labels(two_methods, tmp_path):
+    """The reason for it; without, few labels of the better method do not suffice."""
+    cheap, few, unseen = two_methods
+    cheap.save(tmp_path / "cheap.mtp")
+    options = {"potential": tmp_path / "cheap.mtp", "plots": False, "checks": False}
+    errors = {
+        transfer: mentor.train(few, test=unseen, transfer=transfer, **options).test_errors
+        for transfer in (True, False)
+    }
+    forces = {key: each.groups["all"]["force_component"].rmse for key, each in errors.items()}
+    before = mentor.errors(cheap, unseen).groups["all"]["force_component"].rmse
+    assert forces[True] <= 0.8 * forces[False]
+    assert forces[True] <= 0.5 * before
+
+
+def test_labels_overrule_the_potential_that_a_fit_is_near_to(data):
+    """Where there are enough of them, a wrong one does no harm."""
+    wrong, options = (
+        samples.potential(2, level=6, seed=11),
+        {"max_iterations": 60, "tolerance": 0.0},
+    )
+    free, near = fit(wrong, data, **options), fit(wrong, data, near=wrong, **options)
+    assert near.loss.value <= 1.5 * free.loss.value
+
+
+def test_an_interrupted_transfer_resumes_exactly(two_methods, tmp_path):
+    cheap, few, _ = two_methods
+    part, options = tmp_path / "part", {"near": cheap, "tolerance": 0.0}
+    whole = fit(cheap, few, max_iterations=6, **options)
+    fit(cheap, few, max_iterations=3, checkpoint=part, **options)
+    resumed = fit(cheap, few, max_iterations=6, checkpoint=part, resume=True, **options)
+    assert np.array_equal(whole.potential.parameters, resumed.potential.parameters)
+    with pytest.raises(InputError, match="another fit"):
+        fit(cheap, few, checkpoint=part, resume=True)
+
+
+def test_transfer_needs_a_potential_of_the_same_kind(two_methods):
+    cheap, few, _ = two_methods
+    with pytest.raises(InputError, match="transfer needs a potential"):
+        mentor.train(few, transfer=True)
+    with pytest.raises(InputError, match="must have the elements"):
+        fit(untrained(), few, near=cheap)

@@ -61,6 +61,7 @@ def fingerprint(problem: Problem, judge: LabelledSet | None) -> str:
     digest.update(repr((sizes, kind)).encode())
     arrays = [potential.alpha_index_basic, potential.alpha_index_times]
     arrays += [] if potential.core_radii is None else [potential.core_radii]
+    arrays += [np.asarray(problem.mean)]
     for labelled in (problem.labelled, judge):
         arrays += [] if labelled is None else labelled.arrays
     for array in arrays:

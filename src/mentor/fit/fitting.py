@@ -9,10 +9,11 @@ import numpy as np
 from ase import Atoms
 
 from mentor import progress
+from mentor.exceptions import InputError
 from mentor.fit import checkpoint as checkpoints
 from mentor.fit.checkpoint import Iteration, Progress
 from mentor.fit.incremental import Memory, added, digests_of, mark_of
-from mentor.fit.least_squares import Problem, State, advance, begin
+from mentor.fit.least_squares import TRANSFER_PRIOR, Problem, State, advance, begin
 from mentor.fit.loss import LabelledSet, Loss, Weighting, Weights, labelled_set, loss, spread
 from mentor.fit.starts import start
 from mentor.neighbourhoods import Neighbourhoods, neighbourhoods
@@ -59,6 +60,7 @@ def fit(
     resume: bool = False,
     memory: Memory | None = None,
     remember: bool = False,
+    near: Potential | None = None,
     watch: Callable[[Progress], None] | None = None,
 ) -> FitResult:
     """Fit all parameters of ``potential`` to labelled ``structures``, beginning where they are.
@@ -94,6 +96,10 @@ def fit(
         Jacobian alone (:mod:`mentor.fit.incremental`).
     remember
         Whether to leave such a memory.
+    near
+        A potential of the same kind, trained on many labels of a cheaper method. Its parameters are
+        the mean of the prior: the fit departs from them as far as the labels demand. There are no
+        other ``starts`` and no memory then.
     watch
         Called after every iteration.
 
@@ -111,14 +117,16 @@ def fit(
     )
     labelled = _labelled(potential, structures, weights, neighbours)
     judge = _labelled(potential, validation, weights) if len(validation) else None
-    mark = checkpoints.fingerprint(Problem(potential, labelled), judge)
+    mean = 0.0 if near is None else _mean(near, potential)
+    mark = checkpoints.fingerprint(Problem(potential, labelled, mean), judge)
+    remember, memory = remember and near is None, memory if near is None else None
     digests = digests_of(labelled) if remember or memory is not None else ()
     everywhere, judge = spread(labelled), None if judge is None else spread(judge)
     if memory is not None:
         found = added(potential, memory, labelled, everywhere, digests)
         if found is not None:
             return _with_more(*found, everywhere, judge, len(digests) - len(memory.digests))
-    problem = Problem(potential, everywhere)
+    problem = Problem(potential, everywhere, mean)
     if resume and checkpoint is not None:
         stand = checkpoints.load(checkpoint, problem, mark)
     else:
@@ -129,7 +137,9 @@ def fit(
                 return Problem(model, everywhere)
             return Problem(model, spread(_labelled(model, structures[::step], weights)))
 
-        if starts > 1:
+        if near is not None:
+            state = begin(problem, potential.parameters, TRANSFER_PRIOR)
+        elif starts > 1:
             state = start(potential, part, starts, seed, begun + seconds / 2)
         else:
             state = begin(problem, potential.parameters)
@@ -186,6 +196,17 @@ def _labelled(
     if neighbours is None:
         neighbours = neighbourhoods(list(structures), potential.max_dist, potential.elements)
     return labelled_set(structures, neighbours, weights)
+
+
+def _mean(near: Potential, potential: Potential) -> np.ndarray:
+    """The parameters of ``near`` as the mean of the prior of those of ``potential``."""
+    shapes = [(each.radial_coeffs.shape, each.moment_coeffs.shape) for each in (near, potential)]
+    if shapes[0] != shapes[1] or near.elements != potential.elements:
+        raise InputError(
+            "the potential to stay near to must have the elements, level and radial basis of the "
+            "one that is fitted"
+        )
+    return near.parameters
 
 
 def _with_iteration(

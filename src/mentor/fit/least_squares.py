@@ -3,7 +3,7 @@
 The loss |r|² is quadratic in the linear coefficients x = (ξ⁰, ξ) and nonlinear in the radial ones,
 c. Each step of Levenberg and Marquardt,
 
-    min |r − J_c δc − J_x δx|² + λ |D δc|² + Σ_k p_k θ_k²,
+    min |r − J_c δc − J_x δx|² + λ |D δc|² + Σ_k p_k (θ_k − θ⁰_k)²,
 
 is damped in c only, so x is always optimal for the linearised problem; a step counts as progress by
 the objective that remains after x has been eliminated (variable projection, Golub & Pereyra,
@@ -14,7 +14,7 @@ the rows of the prior, the last term (:mod:`.linearised`):
 
 A Gauss–Newton step corrects the rounding errors of the one before, since r itself is exact.
 
-The prior is θ_k ~ N(0, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
+The prior is θ_k ~ N(θ⁰_k, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
 
 The gauge f_μ → Σ_{μ'≤μ} A_{μμ'} f_μ' leaves the energy as it is: its directions have no gradient,
 and the damped step hardly moves along them.
@@ -32,6 +32,8 @@ from mentor.fit.prior import Prior
 from mentor.potential import Potential
 
 FIRST_PRIOR = Prior()
+TRANSFER_PRIOR = Prior(1e-3, 1e-3)
+"""Where the mean is that of a trained potential; the evidence decides from there."""
 FIRST_DAMPING = 1e-2
 LARGEST_DAMPING = 1e8
 SMALLEST_DAMPING = 1e-12
@@ -46,6 +48,8 @@ class Problem:
 
     potential: Potential
     labelled: LabelledSet
+    mean: np.ndarray | float = 0.0
+    """θ⁰ of the prior, shape (m,)."""
 
     @property
     def radial_count(self) -> int:
@@ -71,11 +75,13 @@ class Point:
     """P, shape (m,)."""
     former_scales: np.ndarray | None = None
     """D of the point before, shape (p,)."""
+    mean: np.ndarray | float = 0.0
+    """θ⁰, shape (m,)."""
 
     @cached_property
     def triangle(self) -> np.ndarray:
         """S, with the rows of the prior; columns in the order (x, c, r)."""
-        return self.linearised.with_prior(self.precision, self.theta)
+        return self.linearised.with_prior(self.precision, self.theta - self.mean)
 
     @property
     def _linear_count(self) -> int:
@@ -146,7 +152,7 @@ def point(
     linear = problem.linearised(theta)
     if precision is None:
         precision = prior.precision(problem.potential, linear)
-    return Point(theta, linear, precision, scales)
+    return Point(theta, linear, precision, scales, problem.mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +192,8 @@ def advance(problem: Problem, state: State) -> State:
     if gain > 1e-4:
         damping = max(state.damping * max(0.2, 1.0 - (2.0 * gain - 1.0) ** 3), SMALLEST_DAMPING)
         potential, linear = problem.potential, there.linearised
-        prior = state.prior.carried(potential, there.solved, there.precision, linear)
+        off = there.solved - problem.mean
+        prior = state.prior.carried(potential, off, there.precision, linear)
         successes = state.successes + 1
         if successes % _EVIDENCE_EVERY == 0:
             there = replace(there, precision=prior.precision(potential, linear))

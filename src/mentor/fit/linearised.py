@@ -68,12 +68,12 @@ class Linearised:
         """The same of the rows of both."""
         return Linearised(joined(self.triangle, other.triangle), self.radial_count)
 
-    def with_prior(self, precision: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        """The triangle with rows for Σ_k p_k (θ_k + δθ_k)², p and θ of shape (m,)."""
+    def with_prior(self, precision: np.ndarray, off: np.ndarray) -> np.ndarray:
+        """The triangle with rows for Σ_k p_k (t_k + δθ_k)², p and t, ``off``, of shape (m,)."""
         roots = np.sqrt(self.of_columns(precision))
         prior = np.zeros((len(roots), len(roots) + 1), order="F")
         np.fill_diagonal(prior, roots)
-        prior[:, -1] = -roots * self.of_columns(theta)
+        prior[:, -1] = -roots * self.of_columns(off)
         return _reduced(self.triangle, prior, len(roots))
 
 

@@ -1,15 +1,18 @@
 """How large the parameters of a fit may be: a prior whose strength the data choose.
 
-Each parameter has a prior θ_k ~ N(0, s²/p_k), s² being the variance of the weighted residuals, with
-p_k = α w_k d_k: d_k is how much the labels tell of θ_k (the diagonal of JᵀJ, the mean energies of
-the species taken out), so √d_k θ_k is the parameter's part of the labels whatever its units. w_k
+Each parameter has a prior θ_k ~ N(θ⁰_k, s²/p_k), s² being the variance of the weighted residuals,
+with p_k = α w_k d_k: d_k is how much the labels tell of θ_k (the diagonal of JᵀJ, the mean energies
+of the species taken out), so √d_k θ_k is the parameter's part of the labels whatever its units. w_k
 grows with the order k of the Chebyshev polynomials and with the level of the basis functions, so
 that energies are smooth where the labels do not say otherwise. The two strengths α, of the radial
 coefficients and of the moment_coeffs, maximise the evidence (MacKay, Neural Comput. 4, 415 (1992)):
 
-    α = γ s² / Σ_k w_k d_k θ_k²,   γ = Σ_k (1 − p_k Σ_kk),   s² = |r|² / (number of labels − γ),
+    α = γ s² / Σ_k w_k d_k (θ_k − θ⁰_k)²,
+    γ = Σ_k (1 − p_k Σ_kk),   s² = |r|² / (number of labels − γ),
 
-with Σ = (JᵀJ + P)⁻¹ and γ the number of parameters that the labels determine.
+with Σ = (JᵀJ + P)⁻¹ and γ the number of parameters that the labels determine. θ⁰ is 0, or the
+parameters of a potential that was trained on many labels of a cheaper method: a few of a better one
+then say where it has to change (transfer learning).
 """
 
 from dataclasses import dataclass, replace
@@ -48,18 +51,19 @@ class Prior:
         return self._strengths(potential) * unit_precision(potential, linear)
 
     def carried(
-        self, potential: Potential, theta: np.ndarray, precision: np.ndarray, linear: Linearised
+        self, potential: Potential, off: np.ndarray, precision: np.ndarray, linear: Linearised
     ) -> "Prior":
-        """The strengths with which θ costs where the problem is ``linear`` what it cost before.
+        """The strengths with which θ − θ⁰, ``off``, costs what it cost with ``precision``.
 
-        d changes from step to step; the objective must not jump with it.
+        d, where the problem is ``linear``, changes from step to step; the objective must not jump
+        with it.
         """
         unit = unit_precision(potential, linear)
         radial, _, moments = _blocks(potential)
 
         def strength(block: slice, now: float) -> float:
-            before = float(precision[block] @ theta[block] ** 2)
-            size = float(unit[block] @ theta[block] ** 2)
+            before = float(precision[block] @ off[block] ** 2)
+            size = float(unit[block] @ off[block] ** 2)
             return float(np.clip(before / size, WEAKEST, STRONGEST)) if size > 0 else now
 
         return replace(
@@ -71,15 +75,15 @@ class Prior:
     def improved(self, problem: "Problem", point: "Point") -> "Prior":
         """The strengths that the evidence at ``point`` asks for, a step towards them."""
         potential = problem.potential
-        theta, P = point.solved, point.precision
+        off, P = point.solved - point.mean, point.precision
         unit = unit_precision(potential, point.linearised)
         determined = 1.0 - P * posterior_variances(point)
-        residual = max(point.objective - float(P @ theta**2), 0.0)
+        residual = max(point.objective - float(P @ off**2), 0.0)
         free = max(problem.labelled.count - determined.sum(), 1.0)
         radial, _, moments = _blocks(potential)
 
         def strength(block: slice, now: float) -> float:
-            size = float(unit[block] @ theta[block] ** 2)
+            size = float(unit[block] @ off[block] ** 2)
             wanted = determined[block].sum() * residual / free / max(size, 1e-300)
             wanted = np.clip(wanted, now / _LARGEST_CHANGE, now * _LARGEST_CHANGE)
             return float(np.clip(wanted, WEAKEST, STRONGEST))

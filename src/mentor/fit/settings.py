@@ -22,6 +22,11 @@ class TrainSettings:
         "Potential to start from, grown where elements, level or radial_basis_size are given and "
         "larger; cutoff, min_dist, budget, core and shared_moments are then unused.",
     )
+    transfer: bool = option(
+        False,
+        "Stay near the potential, trained on many labels of a cheaper method, and depart from it "
+        "as far as these labels demand: much more accurate where they are few.",
+    )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
     )

@@ -159,6 +159,8 @@ def _with_potential(settings: TrainSettings) -> TrainSettings:
     """The settings with their potential opened, and grown to what is given beside it; without one,
     with the size of the radial basis that there is no need to choose."""
     potential = settings.potential
+    if potential is None and settings.transfer:
+        raise InputError("transfer needs a potential, trained on labels of a cheaper method")
     if potential is None:
         size = settings.radial_basis_size
         if None not in (settings.level, settings.cutoff):
@@ -340,6 +342,7 @@ def _fitted(
         **_options(settings),
         "starts": settings.starts if settings.potential is None else 1,
         "seed": settings.seed,
+        "near": start if settings.transfer else None,
     }
     structures = data.structures
     with progress.task("fit", settings.max_iterations) as task, own_progress():
