@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import samples
-from mentor.fit.least_squares import Point
+from mentor.fit.least_squares import Point, Problem, advance, begin, point
 from mentor.fit.linearised import Linearised, joined, linearised
 from mentor.fit.loss import Weights, labelled_set, loss, weighted_rows
+from mentor.fit.prior import Prior
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
 
@@ -70,9 +71,20 @@ def test_residuals_move_with_a_step(problem):
     assert np.abs(there.vector - expected).max() <= 1e-11 * np.abs(expected).max()
 
 
-def test_dependent_functions_keep_their_digits():
-    """Where some x explains all labels, one solve finds it to the last digit and knows how good it
-    is: with JᵀJ half the digits were lost, and fits at level 24 went where rounding pointed."""
+def test_sums_make_the_same_triangle(problem):
+    """The cheap way, that most fits go."""
+    potential, labelled = problem
+    exact = linearised(potential.kernel, labelled)
+    cheap = linearised(potential.kernel, labelled, precise=False)
+    assert not cheap.precise
+    for name in ("matrix", "vector", "loss"):
+        difference = np.abs(getattr(cheap, name) - getattr(exact, name)).max()
+        assert difference <= 1e-11 * np.abs(getattr(exact, name)).max(), name
+
+
+@pytest.fixture(scope="module")
+def explained():
+    """A potential whose linear coefficients are gone, and labels that some explain exactly."""
     truth = samples.potential(2, level=16, seed=3)
     structures = []
     for seed in range(40):
@@ -80,12 +92,29 @@ def test_dependent_functions_keep_their_digits():
         atoms.calc = truth.calculator()
         structures.append(with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces()))
     nb = neighbourhoods(structures, truth.max_dist, truth.elements)
-    labelled, theta = labelled_set(structures, nb, Weights()), truth.parameters
+    theta = truth.parameters
     theta[truth.radial_coeffs.size :] = 0.0
-    blank = truth.with_parameters(theta)
+    return truth.with_parameters(theta), labelled_set(structures, nb, Weights())
+
+
+def test_dependent_functions_keep_their_digits(explained):
+    """One solve finds the x that explains all labels to the last digit and knows how good it is:
+    with JᵀJ half the digits were lost, and fits at level 24 went where rounding pointed."""
+    blank, labelled = explained
     rows = linearised(blank.kernel, labelled)
     P = 1e-30 * np.diag(rows.matrix)
-    here = Point(theta, rows, np.maximum(P, 1e-6 * P.max()))
-    solved = truth.with_parameters(here.solved)
+    here = Point(blank.parameters, rows, np.maximum(P, 1e-6 * P.max()))
+    solved = blank.with_parameters(here.solved)
     assert here.objective <= 1e-22 * rows.loss
     assert loss(solved.kernel, labelled).value <= 1e-22 * rows.loss
+
+
+def test_sums_without_digits_are_noticed(explained, problem):
+    """Then the Jacobian itself is used, and in the steps that follow as well."""
+    blank, labelled = explained
+    few = Problem(blank, labelled)
+    assert point(few, blank.parameters, Prior(1e-20, 1e-20), precise=False).linearised.precise
+    state = begin(few, blank.parameters, Prior(1e-20, 1e-20))
+    assert advance(few, state).point.linearised.precise
+    usual = Problem(*problem)
+    assert not begin(usual, usual.potential.parameters).point.linearised.precise
