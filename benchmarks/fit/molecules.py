@@ -9,10 +9,12 @@ absolute errors of the energy of whole molecules (meV) and of force components (
 on rMD17 are those of Batatia et al., NeurIPS 2022, table 2, and compared with to their one decimal.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import accuracy
 import numpy as np
+from ase import Atoms
 from ase.io import read
 from common import Record, parsed, parser
 
@@ -27,6 +29,20 @@ LINEAR_ACE = {
 
 CUTOFF = 4.0
 TOLERANCE = 0.01
+
+
+def of_molecules(figures: Mapping[str, float], test: Sequence[Atoms]) -> tuple[float, float]:
+    """Errors of whole energies (meV) and of force components (meV/Å)."""
+    atoms = np.mean([len(each) for each in test])
+    return atoms * figures["energy_per_atom_mae"], figures["force_component_mae"]
+
+
+def against_linear_ace(record: Record, name: str, count: int, found: Sequence[float]) -> None:
+    """Check both errors, where linear ACE's are known."""
+    limits = LINEAR_ACE.get((name, count), ())
+    for value, limit, unit in zip(found, limits, ("meV", "meV/Å"), strict=False):
+        what = f"{name}, {count} geometries: at most {limit} {unit}"
+        record.check(what, round(value, 1) <= limit, f"{value:.2f}")
 
 
 def main() -> None:
@@ -53,15 +69,9 @@ def main() -> None:
                 tolerance=TOLERANCE,
                 starts=options.starts,
             )
-            median = accuracy.medians(lines)["test"]
-            atoms = np.mean([len(each) for each in test])
-            found = (atoms * median["energy_per_atom_mae"], median["force_component_mae"])
+            found = of_molecules(accuracy.medians(lines)["test"], test)
             print(f"{name} {count}: {found[0]:.2f} meV, {found[1]:.1f} meV/Å", flush=True)
-            for value, limit, unit in zip(
-                found, LINEAR_ACE.get((name, count), ()), ("meV", "meV/Å"), strict=False
-            ):
-                what = f"{name}, {count} geometries: at most {limit} {unit}"
-                record.check(what, round(value, 1) <= limit, f"{value:.2f}")
+            against_linear_ace(record, name, count, found)
     record.finish(options, lambda record: None)
 
 

@@ -22,7 +22,7 @@ from ase import Atoms, units
 from ase.io import read
 from ase.md.langevin import Langevin
 from common import Record, parsed, parser
-from molecules import CUTOFF, LINEAR_ACE, SETS, TOLERANCE
+from molecules import CUTOFF, SETS, TOLERANCE, against_linear_ace, of_molecules
 from tblite.ase import TBLite
 
 import mentor
@@ -51,13 +51,6 @@ def sampled(structures: Sequence[Atoms], frames: int, seed: int) -> list[Atoms]:
                 dynamics.run(STEPS)
             found.append(with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces()))
     return found
-
-
-def errors(potential: mentor.Potential, test: Sequence[Atoms]) -> tuple[float, float]:
-    """Of whole energies (meV) and of force components (meV/Å)."""
-    found = accuracy.figures(mentor.errors(potential, test))
-    atoms = np.mean([len(each) for each in test])
-    return atoms * found["energy_per_atom_mae"], found["force_component_mae"]
 
 
 def main() -> None:
@@ -90,7 +83,8 @@ def main() -> None:
                 "begun with it": mentor.train(few, potential=cheap, **common).potential,
                 "DFT alone": mentor.train(few, **new, **common).potential,
             }
-            line = {way: errors(potential, test) for way, potential in ways.items()}
+            tables = {way: mentor.errors(potential, test) for way, potential in ways.items()}
+            line = {way: of_molecules(accuracy.figures(t), test) for way, t in tables.items()}
             seconds = np.diff(times)
             record.add(f"{name} {options.count}", seed=seed, seconds=seconds.tolist(), **line)
             found.append(line["transfer"])
@@ -98,11 +92,7 @@ def main() -> None:
             spent = "sampling {:.0f} s, on xTB {:.0f} s, transfer {:.0f} s".format(*seconds)
             print(f"{name} {options.count} seed {seed}: {shown}; {spent}", flush=True)
         median = np.median(found, axis=0)
-        for value, limit, unit in zip(
-            median, LINEAR_ACE.get((name, options.count), ()), ("meV", "meV/Å"), strict=False
-        ):
-            what = f"{name}, {options.count} geometries: at most {limit} {unit}"
-            record.check(what, round(value, 1) <= limit, f"{value:.2f}")
+        against_linear_ace(record, name, options.count, median)
     record.finish(options, lambda record: None)
 
 

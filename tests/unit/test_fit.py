@@ -334,14 +334,14 @@ def test_transfer_makes_the_most_of_few_labels(two_methods, tmp_path):
     before = mentor.errors(cheap, unseen).groups["all"]["force_component"].rmse
     assert forces[True] <= 0.8 * forces[False]
     assert forces[True] <= 0.5 * before
+    robust = mentor.train(few, test=unseen, transfer=True, robust=True, **options).test_errors
+    assert robust.groups["all"]["force_component"].rmse <= 0.8 * forces[False]
 
 
 def test_labels_overrule_the_potential_that_a_fit_is_near_to(data):
     """Where there are enough of them, a wrong one does no harm."""
-    wrong, options = (
-        samples.potential(2, level=6, seed=11),
-        {"max_iterations": 60, "tolerance": 0.0},
-    )
+    wrong = samples.potential(2, level=6, seed=11)
+    options = {"max_iterations": 60, "tolerance": 0.0}
     free, near = fit(wrong, data, **options), fit(wrong, data, near=wrong, **options)
     assert near.loss.value <= 1.5 * free.loss.value
 

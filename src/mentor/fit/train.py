@@ -160,7 +160,7 @@ def _with_potential(settings: TrainSettings) -> TrainSettings:
     with the size of the radial basis that there is no need to choose."""
     potential = settings.potential
     if potential is None and settings.transfer:
-        raise InputError("transfer needs a potential, trained on labels of a cheaper method")
+        raise InputError("transfer needs a potential: one trained on labels of a cheaper method")
     if potential is None:
         size = settings.radial_basis_size
         if None not in (settings.level, settings.cutoff):
