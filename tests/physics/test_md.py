@@ -8,9 +8,9 @@ from ase.calculators.abc import GetPropertiesMixin
 from ase.constraints import FixAtoms, FixBondLength, FixCartesian
 
 import samples
-from mentor.dynamics import integrator
-from mentor.dynamics.integrator import Ensemble
+from mentor import integrator
 from mentor.exceptions import InputError
+from mentor.integrator import Ensemble
 from mentor.units import GPA, KB
 
 

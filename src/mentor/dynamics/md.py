@@ -9,13 +9,12 @@ import numpy as np
 from ase import Atoms
 from rich.table import Table
 
-from mentor import progress
+from mentor import integrator, progress
 from mentor.calculator import Calculator
-from mentor.dynamics import integrator
-from mentor.dynamics.integrator import Ensemble
 from mentor.dynamics.trajectory import Trajectory, frame
 from mentor.evaluation import given_structures
 from mentor.exceptions import InputError
+from mentor.integrator import Ensemble
 from mentor.kernel import PRECISIONS
 from mentor.potential import Potential, opened
 from mentor.settings import command, option

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from ase import Atoms
 
+from mentor import integrator
 from mentor import potential as potentials
 from mentor.calculator import Calculator
-from mentor.dynamics import integrator
-from mentor.dynamics.integrator import Ensemble
 from mentor.exceptions import InputError
+from mentor.integrator import Ensemble
 from mentor.learning.lammps_driver import LammpsDriver
 from mentor.learning.settings import ExploreSettings
 from mentor.learning.template import Template, read_template
@@ -89,7 +89,7 @@ def _load(path: str) -> Any:
 
 @dataclass(frozen=True)
 class AseDriver:
-    """mentor's own integrator (:mod:`mentor.dynamics.integrator`) on an ASE calculator."""
+    """mentor's own integrator (:mod:`mentor.integrator`) on an ASE calculator."""
 
     calculator: Calculator
     ensemble: Ensemble

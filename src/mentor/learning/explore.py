@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from ase import Atoms
 
-from mentor.dynamics import integrator
-from mentor.dynamics.integrator import Ensemble
+from mentor import integrator
 from mentor.exceptions import InputError
+from mentor.integrator import Ensemble
 from mentor.learning.drivers import ASE, Driver, DriverChoice, make_driver
 from mentor.learning.history import Stretch
 from mentor.learning.lammps_driver import LammpsDriver

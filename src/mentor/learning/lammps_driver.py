@@ -1,7 +1,7 @@
 """Walkers in LAMMPS.
 
 Without a template, LAMMPS integrates Newton's equations (``fix nve``), and every
-``barostat_interval`` steps the thermostat and the barostat of :mod:`mentor.dynamics.integrator` act
+``barostat_interval`` steps the thermostat and the barostat of :mod:`mentor.integrator` act
 on its atoms. So the ensembles are those of the other driver, and nothing is hidden in LAMMPS:
 positions, momenta and random generator are the whole state. (The thermostat leaves the canonical
 ensemble as it is whether it acts once for one step or once for ten.)
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from mentor.dynamics import integrator
-from mentor.dynamics.integrator import Ensemble
+from mentor import integrator
 from mentor.exceptions import InputError
+from mentor.integrator import Ensemble
 from mentor.lammps.simulation import BAR_PER_GPA, VIRIAL, LammpsError, Simulation
 from mentor.learning.template import Template
 from mentor.units import GPA
