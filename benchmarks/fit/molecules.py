@@ -1,7 +1,8 @@
 """rMD17 ethanol and aspirin, 3BPA: errors against those of linear ACE.
 
     python benchmarks/fit/molecules.py FOLDER [--sets NAME ...] [--counts N ...] [--seeds N]
-                                       [--levels LEVEL] [--starts N] [--json FILE]
+                                       [--levels LEVEL] [--starts N] [--committee N]
+                                       [--json FILE]
 
 FOLDER holds rmd17_ethanol, rmd17_aspirin and 3bpa with train.xyz and test.xyz. Trained on the first
 N geometries with few starts; all settings but these, level, cutoff and tolerance are defaults. Mean
@@ -52,6 +53,7 @@ def main() -> None:
     options.add_argument("--counts", type=int, nargs="+", default=[50, 1000])
     options.add_argument("--seeds", type=int, default=1)
     options.add_argument("--starts", type=int, default=6)
+    options.add_argument("--committee", type=int, default=1)
     options = parsed(options)
     record = Record("molecules")
     for name in options.sets:
@@ -68,6 +70,7 @@ def main() -> None:
                 cutoff=CUTOFF,
                 tolerance=TOLERANCE,
                 starts=options.starts,
+                committee=options.committee,
             )
             found = of_molecules(accuracy.medians(lines)["test"], test)
             print(f"{name} {count}: {found[0]:.2f} meV, {found[1]:.1f} meV/Å", flush=True)

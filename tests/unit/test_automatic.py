@@ -13,9 +13,9 @@ import samples
 from mentor.exceptions import InputError, StorageError
 from mentor.fit import automatic
 from mentor.fit.automatic import parse_budget
+from mentor.fit.beginning import RADIAL_BASIS_SIZE
 from mentor.fit.choice import CLOSE, Candidate, Setting, judged
 from mentor.fit.survey import by_kind, held_out, suitable_cutoffs
-from mentor.fit.train import RADIAL_BASIS_SIZE
 from mentor.structures import with_labels
 
 QUICK = {"starts": 2, "max_iterations": 6, "checks": False}

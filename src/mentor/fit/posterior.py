@@ -11,11 +11,16 @@ H = J (JᵀJ + P)⁻¹ Jᵀ and its block H_bb of the rows of a structure, these
 (1 − H_bb)⁻¹ r_b and their variances, in units of s², the diagonal of (1 − H_bb)⁻¹ − 1, to first
 order in the change of the parameters. Validation structures, where there are some, may widen the
 intervals.
+
+A potential that a committee of K has taught (:mod:`.committee`) is calibrated on how far its
+members are from their mean instead: the truth is taken to be one more member, so that differences
+times √(K/(K−1)) stand for errors.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from ase import Atoms
@@ -38,6 +43,7 @@ from mentor.uncertainty import (
 RIDGE = 1e-8
 """Precision added to each parameter, in units of that of its column of J."""
 
+_BATCH = 100  # structures whose differences are computed together
 _ALONE = 1e-9  # keeps 1 − H_bb regular where a structure alone determines a parameter
 
 
@@ -66,6 +72,7 @@ def posterior(
     weighting: Weighting = "vibrations",
     prior: np.ndarray | None = None,
     validation: Sequence[Atoms] = (),
+    members: Sequence[Potential] = (),
 ) -> Posterior:
     """The posterior of the parameters of ``potential``, fitted to ``structures``.
 
@@ -81,6 +88,8 @@ def posterior(
     validation
         Labelled structures that were not fitted to; where their errors exceed the intervals, these
         become wider.
+    members
+        Those of the committee whose mean the labels of ``structures`` are; two at least.
 
     Raises
     ------
@@ -95,13 +104,19 @@ def posterior(
     with progress.task("posterior", 2) as task:
         factor, noise = _factor(potential, labelled, prior)
         task.advance()
-        found = _calibrations(_left_out(potential, labelled, factor, noise), structures)
+        if members:
+            judged = _apart(members, labelled, _held_out(potential, labelled, noise * factor))
+            source = f"a committee of {len(members)} on {len(structures)} structures"
+        else:
+            judged = _left_out(potential, labelled, factor, noise)
+            source = f"{len(structures)} training structures, each left out"
+        found = _calibrations(judged, structures)
         task.advance()
     known = Posterior(
         factor=noise * factor,
         calibrations=found,
         fingerprint=fingerprint(potential),
-        source=f"{len(structures)} training structures, each left out",
+        source=source,
     )
     return known if held is None else _tested(known, potential, held, validation)
 
@@ -210,6 +225,33 @@ def _held_out(potential: Potential, held: LabelledSet, factor: np.ndarray) -> Kn
             spreads = np.linalg.norm(rows.jacobian @ factor, axis=1)
             known[rows.quantity].append((rows.residuals, spreads, rows.structures))
     return _joined(known)
+
+
+def _apart(members: Sequence[Potential], labelled: LabelledSet, known: Known) -> Known:
+    """Differences of ``members`` from their mean, the labels, in place of the errors ``known``."""
+    apart = defaultdict(list)
+    for member in members:
+        differences = _differences(member, labelled)
+        for quantity, (_, spreads, numbers) in known.items():
+            stretched = differences[quantity] * np.sqrt(len(members) / (len(members) - 1))
+            apart[quantity].append((stretched, spreads, numbers))
+    return _joined(apart)
+
+
+def _differences(potential: Potential, labelled: LabelledSet) -> dict[str, np.ndarray]:
+    """Labels that count minus predictions, quantity by quantity."""
+    found = defaultdict(list)
+    count = labelled.neighbourhoods.structure_count
+    for start, stop in pairwise([*range(0, count, _BATCH), count]):
+        part = labelled.part(start, stop)
+        now = potential.kernel.evaluate(part.neighbourhoods)
+        for quantity, off, weights in (
+            ("energy", part.energies - now.energies, part.energy_weights),
+            ("forces", part.forces - now.forces, np.repeat(part.force_weights, 3)),
+            ("stress", part.virials - now.virials, part.virial_weights),
+        ):
+            found[quantity].append(off.ravel()[weights.ravel() > 0])
+    return {quantity: np.concatenate(parts) for quantity, parts in found.items()}
 
 
 def _left_out(

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mentor.fit.checkpoint import Iteration
 from mentor.fit.choice import Choice
+from mentor.fit.committee import Lesson
 from mentor.fit.errors import ErrorTable
 from mentor.fit.findings import Finding, findings_table
 from mentor.potential import Potential
@@ -34,6 +35,8 @@ class TrainResult:
     """Structures of the data that the potential does not meet."""
     choice: Choice | None = None
     """The settings that were tried, where some were left to choose."""
+    lesson: Lesson | None = None
+    """What a committee taught the potential."""
     seconds: float = 0.0
     output: Path | None = None
     files: tuple[Path, ...] = ()
@@ -53,6 +56,7 @@ class TrainResult:
             "seconds": self.seconds,
             "parameters": self.potential.parameter_count,
             "choice": None if self.choice is None else self.choice.as_dict(),
+            "committee": None if self.lesson is None else self.lesson.as_dict(),
             **{name: None if each is None else each.as_dict() for name, each in sets.items()},
             "warnings": [each.as_dict() for each in self.warnings],
             "outliers": [each.as_dict() for each in self.outliers],
@@ -75,6 +79,8 @@ class TrainResult:
         ):
             if findings:
                 parts.append(findings_table(findings, title))
+        if self.lesson is not None:
+            parts.append(str(self.lesson))
         where = f"; written to {_listed((self.output, *self.files))}" if self.output else ""
         parts.append(
             f"{len(self.history) - 1} iterations in {self.seconds:.0f} s: {self.reason}{where}"

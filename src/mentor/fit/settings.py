@@ -27,6 +27,11 @@ class TrainSettings:
         "Stay near the potential, trained on many labels of a cheaper method, and depart from it "
         "as far as these labels demand: much more accurate where they are few.",
     )
+    committee: int = option(
+        1,
+        "Potentials to fit first, whose mean teaches the one that is written: much more accurate "
+        "where labels are few. 8 is a good number, and takes some fifteen times as long.",
+    )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
     )

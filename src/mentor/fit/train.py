@@ -12,19 +12,19 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from mentor import plots, progress
-from mentor import potential as potentials
 from mentor.active import build_active_set
 from mentor.evaluation import given_structures
 from mentor.exceptions import InputError, StorageError
 from mentor.fit.automatic import choose, parse_budget
+from mentor.fit.beginning import beginning, few_labels, radius, untrained, with_potential
 from mentor.fit.checks import Checked, check
 from mentor.fit.choice import Choice, Setting
+from mentor.fit.committee import Committee, Lesson
 from mentor.fit.comparison import compare
 from mentor.fit.disagreement import AFTER, disagreements
 from mentor.fit.errors import error_table
 from mentor.fit.findings import Finding, in_order
 from mentor.fit.fitting import FitResult, fit
-from mentor.fit.growth import grown
 from mentor.fit.incremental import Memory, memory_path, remembered
 from mentor.fit.parity import parity_plots
 from mentor.fit.posterior import posterior
@@ -32,21 +32,13 @@ from mentor.fit.probe import compositions
 from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
 from mentor.fit.settings import TrainSettings
-from mentor.fit.survey import label_count, suitable_cutoffs
 from mentor.fit.watching import Watch, own_progress
 from mentor.fit.weighing import weighted
 from mentor.parallel import led
-from mentor.potential import Potential, opened
+from mentor.potential import Potential
 from mentor.settings import command
-from mentor.short_range import CLOSER, HELD, core_radii
-from mentor.structures import check_structures, labels, shortest_distances
+from mentor.structures import check_structures, labels
 from mentor.uncertainty import Posterior, posterior_path
-
-RADIAL_BASIS_SIZE = 10
-"""Where level and cutoff are given and it is not."""
-
-LABELS_OF_OWN_MOMENTS = 2
-"""Labels per parameter from which on each species has moment_coeffs of its own by default."""
 
 _WARNED = 10
 _LEAST_LEFT = 0.1  # part of the budget that the fit after a search has at least
@@ -87,6 +79,10 @@ def train(settings: TrainSettings) -> TrainResult:
     Labels and structures that cannot be right (energies, units, duplicates that contradict each
     other, atoms far too close) are named before the fit, outliers after it; all are fitted to.
 
+    Where labels are few, a ``committee`` is fitted first, each member from other coefficients, and
+    their mean teaches one potential on structures like the labelled ones: far more accurate, and
+    as fast as any other. The fit to the labels then begins and stays near there.
+
     Beside the output are written a table of all iterations, parity plots and the posterior.
     Interrupted, the fit goes on from its checkpoint with ``resume``. With the same data and few
     structures more, begun with the potential of the training before, it costs a small part of that.
@@ -102,7 +98,7 @@ def train(settings: TrainSettings) -> TrainResult:
     begin, budget = perf_counter(), parse_budget(settings.budget)
     settings = _with_paths(settings)
     memory = _memory(settings)
-    settings = _with_potential(settings)
+    settings = with_potential(settings)
     data = _data(settings)
     elements = _elements(settings, data.structures)
     for structures, source in ((data.validation, "validation"), (data.test, "test")):
@@ -110,21 +106,26 @@ def train(settings: TrainSettings) -> TrainResult:
             check_structures(structures, elements, source)
     checked = None
     if settings.checks or settings.robust:
-        checked = check(data.given, elements, _radius(settings, data.structures))
+        checked = check(data.given, elements, radius(settings, data.structures))
         _warn(checked.findings)
     choice, left = None, None
     if _leaves_a_choice(settings):
         choice = _choice(settings, data, elements, checked, begin)
         settings = replace(settings, **choice.chosen.setting._asdict(), starts=choice.starts)
         left = max(begin + budget - perf_counter(), _LEAST_LEFT * budget)
-    start = _start(settings, data.structures, elements)
-    fitted = _fitted(settings, start, data, checked, left, memory)
-    result = _result(settings, fitted.fitted, data, checked, choice)
+    if settings.committee > 1:
+        fitted, lesson = _taught(settings, data, elements, checked, left)
+    else:
+        start = beginning(settings, data.structures, elements)
+        if settings.potential is None and few_labels(start, data.structures):
+            progress.message("labels are few for this level: a committee makes more of them")
+        fitted, lesson = _fitted(settings, start, data, checked, left, memory), None
+    result = replace(_result(settings, fitted.fitted, data, checked, choice), lesson=lesson)
     if settings.output is not None:
         result.potential.save(settings.output)
         if settings.posterior:
             path = posterior_path(settings.output)
-            _posterior(settings, result.potential, fitted).save(path)
+            _posterior(settings, result.potential, fitted, lesson).save(path)
             result = replace(result, files=(*result.files, path))
         if fitted.fitted.memory is not None:
             path = memory_path(settings.output)
@@ -132,7 +133,8 @@ def train(settings: TrainSettings) -> TrainResult:
             result = replace(result, files=(*result.files, path))
     done = len(fitted.fitted.history) <= settings.max_iterations
     if settings.checkpoint is not None and (done or settings.robust):
-        settings.checkpoint.unlink(missing_ok=True)
+        for path in (settings.checkpoint, *_member_checkpoints(settings)):
+            path.unlink(missing_ok=True)
     return replace(result, seconds=perf_counter() - begin)
 
 
@@ -150,34 +152,13 @@ def _with_paths(settings: TrainSettings) -> TrainSettings:
         paths["checkpoint"] = paths["checkpoint"] or output.with_suffix(".checkpoint")
     if settings.resume and paths["checkpoint"] is None:
         raise InputError("resume needs a checkpoint or an output beside which it is")
+    if settings.committee < 1:
+        raise InputError(f"committee = {settings.committee} must be at least 1")
+    if settings.committee > 1 and settings.potential is not None:
+        raise InputError("a committee begins anew; leave out potential or committee")
     if settings.resume and settings.robust:
         raise InputError("a robust fit cannot be resumed; leave out robust or resume")
     return replace(settings, **paths)
-
-
-def _with_potential(settings: TrainSettings) -> TrainSettings:
-    """The settings with their potential opened, and grown to what is given beside it; without one,
-    with the size of the radial basis that there is no need to choose."""
-    potential = settings.potential
-    if potential is None and settings.transfer:
-        raise InputError("transfer needs a potential: one trained on labels of a cheaper method")
-    if potential is None:
-        size = settings.radial_basis_size
-        if None not in (settings.level, settings.cutoff):
-            size = size or RADIAL_BASIS_SIZE
-        return replace(settings, radial_basis_size=size)
-    if not isinstance(potential, Potential):
-        potential = potentials.load(potential)
-    if not potential.elements:
-        potential = opened(settings.potential, settings.elements)
-    larger = grown(
-        potential,
-        level=settings.level,
-        radial_basis_size=settings.radial_basis_size,
-        elements=settings.elements or None,
-        seed=settings.seed,
-    )
-    return replace(settings, potential=larger)
 
 
 def _data(settings: TrainSettings) -> _Data:
@@ -229,16 +210,6 @@ def _elements(settings: TrainSettings, structures: list[Atoms]) -> tuple[str, ..
     return elements
 
 
-def _radius(settings: TrainSettings, structures: list[Atoms]) -> float:
-    """A cutoff that suits the structures, where none is given yet."""
-    if settings.potential is not None:
-        return settings.potential.max_dist
-    if settings.cutoff is not None:
-        return settings.cutoff
-    cutoffs = suitable_cutoffs(structures)
-    return cutoffs[len(cutoffs) // 2]
-
-
 def _leaves_a_choice(settings: TrainSettings) -> bool:
     return settings.potential is None and None in _setting(settings)
 
@@ -265,11 +236,11 @@ def _choice(
     usable = [data.given[s] for s in data.fitted if s not in odd]
 
     @cache
-    def untrained(setting: Setting) -> Potential:
-        return _untrained(replace(settings, **setting._asdict()), data.structures, elements)
+    def candidate(setting: Setting) -> Potential:
+        return untrained(replace(settings, **setting._asdict()), data.structures, elements)
 
     choice = choose(
-        untrained,
+        candidate,
         usable if len(usable) > len(data.fitted) / 2 else data.structures,
         **_setting(settings)._asdict(),
         validation=data.validation,
@@ -280,39 +251,6 @@ def _choice(
     )
     progress.message(f"chosen: {choice.options}")
     return choice
-
-
-def _start(
-    settings: TrainSettings, structures: list[Atoms], elements: tuple[str, ...]
-) -> Potential:
-    """The potential to begin with: the given one, or an untrained one for the structures."""
-    if settings.potential is None:
-        return _untrained(settings, structures, elements)
-    return settings.potential.with_core_below(structures)
-
-
-def _untrained(
-    settings: TrainSettings, structures: list[Atoms], elements: tuple[str, ...]
-) -> Potential:
-    distances = shortest_distances(structures, settings.cutoff)
-    min_dist = settings.min_dist
-    if min_dist is None:
-        shortest = min(distances.values(), default=None)
-        closer = CLOSER * HELD if settings.core else CLOSER
-        min_dist = round(closer * shortest, 3) if shortest else 0.5 * settings.cutoff
-    potential = potentials.init(
-        level=settings.level,
-        elements=elements,
-        cutoff=settings.cutoff,
-        min_dist=min_dist,
-        radial_basis_size=settings.radial_basis_size,
-        core=settings.core,
-        shared_moments=bool(settings.shared_moments),
-        core_radii=core_radii(elements, settings.cutoff, distances),
-        seed=settings.seed,
-    )
-    few = sum(map(label_count, structures)) < LABELS_OF_OWN_MOMENTS * potential.parameter_count
-    return potential.with_mean_moments() if settings.shared_moments is None and few else potential
 
 
 def _options(settings: TrainSettings) -> dict[str, Any]:
@@ -362,6 +300,48 @@ def _fitted(
             **options,
         )
     return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
+
+
+def _taught(
+    settings: TrainSettings,
+    data: _Data,
+    elements: tuple[str, ...],
+    checked: Checked | None,
+    seconds: float | None,
+) -> tuple[RobustFit, Lesson]:
+    """The fit to what a committee says (:mod:`.committee`); its members take half the time."""
+    half = None if seconds is None else seconds / 2
+    each = None if half is None else half / settings.committee
+    paths = _member_checkpoints(settings)
+    begun = any(path.exists() for path in paths)
+    structures, seeds = data.structures, settings.committee * settings.seed
+    members = []
+    with progress.task("committee", settings.committee + 1) as task:
+        for number in range(settings.committee):
+            path = paths[number] if paths else None
+            own = replace(settings, seed=seeds + number, checkpoint=path, log=None, memory=False)
+            own = replace(own, resume=settings.resume and (path.exists() or not begun))
+            start = untrained(own, structures, elements)
+            members.append(_fitted(own, start, data, checked, each, None).fitted.potential)
+            task.advance()
+        committee = Committee(tuple(members))
+        known, lesson = committee.lesson(structures, settings.seed)
+        pupil = untrained(settings, known, elements)
+        own = replace(settings, robust=False, memory=False)
+        own = replace(own, resume=settings.resume and settings.checkpoint.exists())
+        others = replace(data, given=known, fitted=list(range(len(known))), set_aside=[])
+        fitted = _fitted(own, pupil, others, None, half, None)
+        task.advance()
+    return fitted, lesson
+
+
+def _member_checkpoints(settings: TrainSettings) -> list[Path]:
+    """Of the members of a committee, beside that of the fit to what they say."""
+    path = settings.checkpoint
+    if path is None or settings.committee <= 1:
+        return []
+    names = [f"{path.stem}-{number}{path.suffix}" for number in range(settings.committee)]
+    return [path.with_name(name) for name in names]
 
 
 def _memory(settings: TrainSettings) -> Memory | None:
@@ -422,7 +402,9 @@ def _draw(path: Path, potential: Potential, data: _Data) -> None:
     )
 
 
-def _posterior(settings: TrainSettings, potential: Potential, fitted: RobustFit) -> Posterior:
+def _posterior(
+    settings: TrainSettings, potential: Potential, fitted: RobustFit, lesson: Lesson | None
+) -> Posterior:
     return posterior(
         potential,
         fitted.structures,
@@ -432,4 +414,5 @@ def _posterior(settings: TrainSettings, potential: Potential, fitted: RobustFit)
         weighting=settings.weighting,
         prior=fitted.fitted.precision,
         validation=fitted.validation,
+        members=() if lesson is None else lesson.members,
     )

@@ -1,0 +1,95 @@
+"""The potential that a training begins with: the given one, or one that suits the structures."""
+
+from dataclasses import replace
+
+from ase import Atoms
+
+from mentor import potential as potentials
+from mentor.exceptions import InputError
+from mentor.fit.growth import grown
+from mentor.fit.settings import TrainSettings
+from mentor.fit.survey import label_count, suitable_cutoffs
+from mentor.potential import Potential, opened
+from mentor.short_range import CLOSER, HELD, core_radii
+from mentor.structures import shortest_distances
+
+RADIAL_BASIS_SIZE = 10
+"""Where level and cutoff are given and it is not."""
+
+LABELS_OF_OWN_MOMENTS = 2
+"""Labels per parameter from which on each species has moment_coeffs of its own by default."""
+
+
+def with_potential(settings: TrainSettings) -> TrainSettings:
+    """The settings with their potential opened, and grown to what is given beside it; without one,
+    with the size of the radial basis that there is no need to choose."""
+    potential = settings.potential
+    if potential is None and settings.transfer:
+        raise InputError("transfer needs a potential: one trained on labels of a cheaper method")
+    if potential is None:
+        size = settings.radial_basis_size
+        if None not in (settings.level, settings.cutoff):
+            size = size or RADIAL_BASIS_SIZE
+        return replace(settings, radial_basis_size=size)
+    if not isinstance(potential, Potential):
+        potential = potentials.load(potential)
+    if not potential.elements:
+        potential = opened(settings.potential, settings.elements)
+    larger = grown(
+        potential,
+        level=settings.level,
+        radial_basis_size=settings.radial_basis_size,
+        elements=settings.elements or None,
+        seed=settings.seed,
+    )
+    return replace(settings, potential=larger)
+
+
+def radius(settings: TrainSettings, structures: list[Atoms]) -> float:
+    """A cutoff that suits the structures, where none is given yet."""
+    if settings.potential is not None:
+        return settings.potential.max_dist
+    if settings.cutoff is not None:
+        return settings.cutoff
+    cutoffs = suitable_cutoffs(structures)
+    return cutoffs[len(cutoffs) // 2]
+
+
+def beginning(
+    settings: TrainSettings, structures: list[Atoms], elements: tuple[str, ...]
+) -> Potential:
+    """The potential to begin with: the given one, or an untrained one for the structures."""
+    if settings.potential is None:
+        return untrained(settings, structures, elements)
+    return settings.potential.with_core_below(structures)
+
+
+def untrained(
+    settings: TrainSettings, structures: list[Atoms], elements: tuple[str, ...]
+) -> Potential:
+    """A potential with random coefficients that suits the structures and their labels."""
+    distances = shortest_distances(structures, settings.cutoff)
+    min_dist = settings.min_dist
+    if min_dist is None:
+        shortest = min(distances.values(), default=None)
+        closer = CLOSER * HELD if settings.core else CLOSER
+        min_dist = round(closer * shortest, 3) if shortest else 0.5 * settings.cutoff
+    potential = potentials.init(
+        level=settings.level,
+        elements=elements,
+        cutoff=settings.cutoff,
+        min_dist=min_dist,
+        radial_basis_size=settings.radial_basis_size,
+        core=settings.core,
+        shared_moments=bool(settings.shared_moments),
+        core_radii=core_radii(elements, settings.cutoff, distances),
+        seed=settings.seed,
+    )
+    few = settings.shared_moments is None and few_labels(potential, structures)
+    return potential.with_mean_moments() if few else potential
+
+
+def few_labels(potential: Potential, structures: list[Atoms]) -> bool:
+    """Whether there are too few for moment_coeffs of each species."""
+    most = potential.with_own_moments().parameter_count
+    return sum(map(label_count, structures)) < LABELS_OF_OWN_MOMENTS * most
