@@ -6,7 +6,7 @@ So the quantiles of |error|/spread are taken within bins of the spread.
 
 Errors within a structure are alike, so quantiles are less certain than the number of values
 suggests, and structures met later are less like the known ones than these are like each other. Each
-quantile is therefore raised by its standard error, found from tenths of the structures.
+quantile is therefore raised by two standard errors, found from tenths of the structures.
 """
 
 from dataclasses import replace
@@ -21,6 +21,7 @@ _WIDTH = 2.0  # ratio of the largest to the smallest spread within a bin
 _COUNT = 200  # values in a bin, at least, where there are as many
 _STRUCTURES = 20  # structures they come from, at least
 _PARTS = 10
+_RAISED = 2.0  # standard errors
 _FEW = 5  # values below which a part says nothing about a quantile
 
 
@@ -94,7 +95,7 @@ def _bins(spreads: np.ndarray, groups: np.ndarray) -> list[slice]:
 
 
 def _raised_quantiles(values: np.ndarray, groups: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Quantiles of :data:`LEVELS` of ``values``, each raised by its standard error; shape (2,)."""
+    """Quantiles of :data:`LEVELS` of ``values``, raised by standard errors; shape (2,)."""
     count = len(np.unique(groups))
     levels = np.minimum(np.array(LEVELS) * (count + 1) / count, 1.0)  # of one more structure
     quantiles = np.quantile(values, levels)
@@ -102,4 +103,4 @@ def _raised_quantiles(values: np.ndarray, groups: np.ndarray, parts: np.ndarray)
     split = [np.quantile(each, LEVELS) for each in split if len(each) >= _FEW]
     if len(split) < 3:
         return quantiles
-    return quantiles + np.std(split, axis=0, ddof=1) / np.sqrt(len(split))
+    return quantiles + _RAISED * np.std(split, axis=0, ddof=1) / np.sqrt(len(split))
