@@ -130,11 +130,11 @@ class Committee:
             mean = self.opinion(batch)
             ends = np.cumsum([len(atoms) for atoms in batch])[:-1]
             spreads.append(mean.spread)
-            for s, (atoms, forces) in enumerate(
-                zip(batch, np.split(mean.forces, ends), strict=True)
-            ):
-                virial = mean.virials[s] if stresses and atoms.cell.rank == 3 else None
-                found.append(with_labels(atoms, float(mean.energies[s]), forces, virial=virial))
+            forces = np.split(mean.forces, ends)
+            every = zip(batch, mean.energies, forces, mean.virials, strict=True)
+            for atoms, energy, own, virial in every:
+                known = virial if stresses and atoms.cell.rank == 3 else None
+                found.append(with_labels(atoms, float(energy), own, virial=known))
         return found, float(np.sqrt(np.mean(np.concatenate(spreads))))
 
     def temperature(self, structures: Sequence[Atoms], rng: np.random.Generator) -> float:
@@ -187,7 +187,7 @@ class Committee:
     ) -> Iterator[Atoms]:
         atoms = with_labels(given)
         atoms.calc = mean = _Mean(self)
-        atoms.arrays.pop("momenta", None)
+        atoms.set_constraint()
         integrator.thermalise(atoms, temperature, rng)
         lightest = float(atoms.get_masses().min())
         ensemble = Ensemble(
