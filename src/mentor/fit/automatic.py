@@ -37,7 +37,7 @@ FEWEST = 10
 _FIRST_LEVEL = 8  # at which cutoffs are compared
 _GAIN = 0.98  # a higher level must lower the error to this part of the least
 _PATIENCE = 2  # levels in a row without gain after which none higher is tried
-_LABELS = 3  # per parameter, at least
+_LABELS = 1  # per parameter, at least
 _LABELS_UNTESTED = 10  # per parameter, at least, where nothing validates
 _HIGHEST_UNTESTED = 12  # level where nothing validates
 
