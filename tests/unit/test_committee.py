@@ -15,7 +15,7 @@ from tblite.ase import TBLite
 
 import mentor
 import samples
-from mentor import integrator
+from mentor import integrator, progress
 from mentor.cli.main import main
 from mentor.exceptions import InputError
 from mentor.fit import TrainResult, checkpoint
@@ -154,7 +154,23 @@ def test_cold_labels_are_explored_at_room_temperature():
     crystal = bulk("Cu", cubic=True)
     committee = Committee((samples.potential(3),) * 2)
     known = [with_labels(crystal, -3.0, np.zeros((4, 3)))]
-    assert committee.temperature(known, np.random.default_rng(0)) >= COLDEST
+    assert committee.temperature(known, np.random.default_rng(0)) == COLDEST
+
+
+def test_where_labels_are_few_a_committee_is_suggested(few):
+    """Who does not know of it needs it most; who has enough labels is left in peace."""
+    said = []
+
+    class Hearing(progress.Reporter):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+    with progress.reporting(Hearing()):
+        mentor.train(few[:4], **SMALL, max_iterations=1)
+        assert any("committee = 8" in text for text in said)
+        said.clear()
+        mentor.train(few * 4, **SMALL, max_iterations=1)
+    assert not said
 
 
 def test_what_a_committee_cannot_do_is_said(few, capsys, tmp_path):

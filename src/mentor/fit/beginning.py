@@ -24,6 +24,10 @@ def with_potential(settings: TrainSettings) -> TrainSettings:
     """The settings with their potential opened, and grown to what is given beside it; without one,
     with the size of the radial basis that there is no need to choose."""
     potential = settings.potential
+    if settings.committee < 1:
+        raise InputError(f"committee = {settings.committee} must be at least 1")
+    if settings.committee > 1 and potential is not None:
+        raise InputError("a committee begins anew; leave out potential or committee")
     if potential is None and settings.transfer:
         raise InputError("transfer needs a potential: one trained on labels of a cheaper method")
     if potential is None:

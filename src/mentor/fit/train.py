@@ -118,7 +118,7 @@ def train(settings: TrainSettings) -> TrainResult:
     else:
         start = beginning(settings, data.structures, elements)
         if settings.potential is None and few_labels(start, data.structures):
-            progress.message("labels are few for this level: a committee makes more of them")
+            progress.message("labels are few for this level: committee = 8 makes more of them")
         fitted, lesson = _fitted(settings, start, data, checked, left, memory), None
     result = replace(_result(settings, fitted.fitted, data, checked, choice), lesson=lesson)
     if settings.output is not None:
@@ -152,10 +152,6 @@ def _with_paths(settings: TrainSettings) -> TrainSettings:
         paths["checkpoint"] = paths["checkpoint"] or output.with_suffix(".checkpoint")
     if settings.resume and paths["checkpoint"] is None:
         raise InputError("resume needs a checkpoint or an output beside which it is")
-    if settings.committee < 1:
-        raise InputError(f"committee = {settings.committee} must be at least 1")
-    if settings.committee > 1 and settings.potential is not None:
-        raise InputError("a committee begins anew; leave out potential or committee")
     if settings.resume and settings.robust:
         raise InputError("a robust fit cannot be resumed; leave out robust or resume")
     return replace(settings, **paths)
