@@ -311,7 +311,12 @@ def opened(
 class InitSettings:
     """Settings of an untrained potential."""
 
-    level: int = option(16, "Highest level of the basis functions; even, 2 to 28.")
+    level: int = option(16, "Highest level of the basis functions; usually even, 2 to 28.")
+    level_weights: tuple[int, ...] = option(
+        basis_generator.LEVEL_WEIGHTS,
+        "w0,w1,w2: levels sum w0 + w1 μ + w2 ν over the moments of a function. 3,2,2 with levels "
+        "of 18 to 30 suits molecules.",
+    )
     elements: tuple[str, ...] = option((), "Chemical symbols, in the order of the types.")
     cutoff: float = option(5.0, "Radius of the neighbourhood (max_dist).", unit="Å")
     min_dist: float = option(2.0, "Shortest distance the radial functions resolve.", unit="Å")
@@ -353,7 +358,9 @@ def init(settings: InitSettings) -> Potential:
         )
     if settings.radial_basis_size < 1:
         raise InputError(f"radial_basis_size = {settings.radial_basis_size} must be at least 1")
-    basis = basis_generator.generate(settings.level, independent=settings.independent)
+    basis = basis_generator.generate(
+        settings.level, level_weights=settings.level_weights, independent=settings.independent
+    )
     rng = np.random.default_rng(settings.seed)
     shape = (len(elements), len(elements), basis.radial_funcs_count, settings.radial_basis_size)
     if settings.radial_basis_size < 1 or shape[2] < 1:

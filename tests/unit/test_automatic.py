@@ -10,6 +10,7 @@ from rich.console import Console
 
 import mentor
 import samples
+from mentor.basis import LEVEL_WEIGHTS, generate
 from mentor.exceptions import InputError, StorageError
 from mentor.fit import automatic
 from mentor.fit.automatic import parse_budget
@@ -57,11 +58,11 @@ def test_budgets_that_are_no_times(data, text):
 
 
 def test_the_chosen_setting_is_that_of_the_potential(result):
-    level, cutoff, size = result.choice.chosen.setting
+    level, cutoff, size, weights = result.choice.chosen.setting
     assert result.potential.max_dist == cutoff
     assert result.potential.radial_basis_size == size
     assert result.potential.parameter_count == result.choice.chosen.parameters
-    blank = mentor.init(level=level, elements=("Ag",), min_dist=1.0)
+    blank = mentor.init(level=level, level_weights=weights, elements=("Ag",), min_dist=1.0)
     assert result.potential.scalar_count == blank.scalar_count
 
 
@@ -106,13 +107,31 @@ def test_with_an_ample_budget_the_choice_depends_on_nothing_but_the_seed(result,
 
 @pytest.mark.parametrize(
     "given",
-    [{"level": 6}, {"cutoff": 4.5}, {"level": 6, "radial_basis_size": 4}, {"radial_basis_size": 4}],
+    [
+        {"level": 6},
+        {"cutoff": 4.5},
+        {"level": 6, "radial_basis_size": 4},
+        {"radial_basis_size": 4},
+        {"level_weights": (3, 2, 2), "cutoff": 4.5},
+    ],
 )
 def test_what_is_given_is_kept(data, given):
     rows = mentor.train(data, **given, **QUICK).choice.rows
     for name, value in given.items():
         assert {getattr(row.setting, name) for row in rows} == {value}
     assert len(rows) > 1
+
+
+def test_other_weights_of_levels_are_tried_and_named(result):
+    """Else molecules would get a slower and less accurate potential than need be."""
+    settings = [row.setting for row in result.choice.rows]
+    assert {each.level_weights for each in settings} == {LEVEL_WEIGHTS, automatic.OTHER_WEIGHTS}
+    for usual, level in zip(automatic.LEVELS, automatic._levels((3, 2, 2)), strict=True):
+        assert len(generate(level, level_weights=(3, 2, 2)).scalars) >= len(generate(usual).scalars)
+    other = Setting(18, 4.5, 8, (3, 2, 2))
+    assert other.options == "--level 18 --level-weights 3,2,2 --cutoff 4.5 --radial-basis-size 8"
+    assert other.named_level == "18 (3,2,2)"
+    assert "weights" not in Setting(18, 4.5, 8).options
 
 
 def test_a_validation_set_that_is_given_judges(data):

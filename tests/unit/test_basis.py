@@ -86,6 +86,7 @@ CASES = {
     "six-body": {"level": 14, "max_body_order": 6},
     "three-body": {"level": 18, "max_body_order": 3},
     "other weights": {"level": 14, "level_weights": (2, 5, 1), "max_mu": 1, "max_nu": 3},
+    "for molecules": {"level": 20, "level_weights": (3, 2, 2)},
 }
 
 
@@ -165,6 +166,9 @@ def test_equal_graphs_in_any_numbering():
         ({"level": 8, "max_mu": -1}, "max_mu"),
         ({"level": 8, "max_nu": 99}, "max_nu"),
         ({"level": 8, "level_weights": (2, 0, 1)}, "level_weights"),
+        ({"level": 8, "level_weights": (2, 4)}, "three whole numbers"),
+        ({"level": 2, "level_weights": (3, 2, 2)}, "from 3 on"),
+        ({"level": 99, "level_weights": (3, 2, 2)}, "more than 10000 basis functions"),
     ],
 )
 def test_impossible_limits(arguments, words):

@@ -81,6 +81,20 @@ def test_the_level_is_read_off_the_schedule(level):
     assert level_of(samples.potential(1, level=level)) == level
 
 
+def test_potentials_with_other_weights_grow():
+    options = {"level_weights": (3, 2, 2), "elements": ("Ag", "Pd"), "cutoff": 4.5, "min_dist": 1.8}
+    small = mentor.init(level=14, **options)
+    moments = np.random.default_rng(0).normal(size=small.scalar_count)
+    small = replace(small, moment_coeffs=moments)
+    large = grown(small, level=18, level_weights=(3, 2, 2))
+    assert large.scalar_count == mentor.init(level=18, **options).scalar_count > small.scalar_count
+    assert level_of(large, (3, 2, 2)) == 18
+    before = energies(small, 2)
+    assert np.abs(energies(large, 2) - before).max() <= 1e-10 * np.abs(before).max()
+    with pytest.raises(InputError, match=r"level = 14 is below .*, 22 with level_weights = 2,4,1"):
+        mentor.train(labelled(2, 3), potential=small, level=14)
+
+
 def test_a_new_species_begins_like_the_most_similar_one():
     small = samples.potential(2, level=6)  # Ag 1.45, Pd 1.39, Cu 1.32 Å
     large = grown(small, elements=("Ag", "Pd", "Cu"))

@@ -1,5 +1,6 @@
 """Fits that climb from a lower level: the same functions on the way, whatever was given."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,7 @@ def energies(potential, kinds=("triclinic crystal", "molecule", "slab")):
 def test_down_and_up_again_are_the_functions_of_the_potential(shared):
     """A coefficient at the place of another function would begin the fit with a wrong energy."""
     potential = samples.potential(2, level=12, shared_moments=shared)
-    low = lowered(potential, 8)
+    low = lowered(potential, 9)
     assert level_of(low) == 8
     again = raised(low, potential)
     assert again.scalar_count == potential.scalar_count
@@ -41,16 +42,30 @@ def test_down_and_up_again_are_the_functions_of_the_potential(shared):
 
 def test_levels_on_the_way():
     assert [level_of(each) for each in _rungs(samples.potential(2, level=14))] == [8, 10, 12, 14]
+    assert [level_of(each) for each in _rungs(samples.potential(1, level=20))] == [14, 16, 18, 20]
     for level in (2, 6, 8):
         small = samples.potential(1, level=level)
         assert _rungs(small) == [small]
 
 
-def test_a_basis_of_its_own_starts_at_its_own_level():
-    """Functions that are missing cannot be climbed through; the fit works all the same."""
+@pytest.mark.parametrize(
+    "options", [{"level": 22, "level_weights": (3, 2, 2)}, {"level": 16, "independent": True}]
+)
+def test_every_basis_is_climbed(options):
+    """Else a fit of one that is not a usual level would be slower and end in worse minima."""
+    potential = mentor.init(**options, elements=("Ag", "Pd"), min_dist=1.8, core=False)
+    rungs = _rungs(potential)
+    assert rungs[-1] is potential
+    counts = [each.scalar_count for each in rungs]
+    assert len(counts) == 4
+    assert all(3 * low > high > low / 0.6 for low, high in itertools.pairwise(counts))
+    for low, high in itertools.pairwise(rungs):
+        before = energies(low)
+        assert np.abs(energies(raised(low, high)) - before).max() <= 1e-10 * np.abs(before).max()
+
+
+def test_a_small_basis_of_its_own_starts_as_it_is():
     potential = samples.potential(2, level=10)
-    fewer = mentor.init(level=16, elements=("Ag",), min_dist=1.8, independent=True, core=False)
-    assert _rungs(fewer)[-1] is fewer
     only = [0, 3, 7]
     own = replace(
         potential,

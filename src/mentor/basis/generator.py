@@ -10,7 +10,7 @@ from mentor.basis.graphs import Graph, graphs
 from mentor.basis.schedule import Contractions
 from mentor.exceptions import InputError
 
-MAX_LEVEL = 28
+MAX_LEVEL = 28  # with the usual weights
 MAX_BODY_ORDER = 6
 MAX_NU = 14
 LEVEL_WEIGHTS = (2, 4, 1)
@@ -59,7 +59,7 @@ def generate(
     Parameters
     ----------
     level
-        2 to 28; even with the usual weights, where odd levels have no functions of their own.
+        Even and 2 to 28 with the usual weights, where odd levels have no functions of their own.
     max_body_order
         Most atoms a function joins: the central one and one per factor.
     max_mu, max_nu
@@ -100,12 +100,11 @@ def _check(
 ) -> None:
     if len(weights) != 3 or any(int(w) != w or w < 1 for w in weights):
         raise InputError(f"level_weights = {weights} must be three whole numbers above 0")
-    if int(level) != level or not weights[0] <= level <= MAX_LEVEL:
-        raise InputError(
-            f"level = {level} is not supported; "
-            f"choose a whole number from {weights[0]} to {MAX_LEVEL}"
-        )
-    if weights == LEVEL_WEIGHTS and level % 2:
+    usual = weights == LEVEL_WEIGHTS
+    if int(level) != level or level < weights[0] or (usual and level > MAX_LEVEL):
+        limits = f"from 2 to {MAX_LEVEL}" if usual else f"from {weights[0]} on"
+        raise InputError(f"level = {level} is not supported; choose a whole number {limits}")
+    if usual and level % 2:
         raise InputError(f"level = {level} is odd; use {level - 1}, which has the same functions")
     if not 2 <= max_body_order <= MAX_BODY_ORDER:
         raise InputError(f"max_body_order = {max_body_order} must lie in 2 … {MAX_BODY_ORDER}")

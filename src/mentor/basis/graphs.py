@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, groupby, permutations, product
 
+from mentor.exceptions import InputError
+
+MOST = 10_000
+"""Scalars above which a level is refused: their contractions would take hours to plan."""
+
 Vertex = tuple[int, int]
 """A moment (μ, ν)."""
 
@@ -67,17 +72,25 @@ def canonical(vertices: tuple[Vertex, ...], edges: tuple[int, ...]) -> Graph:
 def graphs(
     level: int, max_vertices: int, max_mu: int, max_nu: int, weights: tuple[int, int, int]
 ) -> list[Graph]:
-    """All scalars up to ``level``, by level, number of vertices, vertices, edges."""
+    """All scalars up to ``level``, by level, number of vertices, vertices, edges.
+
+    Raises
+    ------
+    InputError
+        There are more than ``MOST``.
+    """
     moments = sorted(
         (weights[0] + weights[1] * mu + weights[2] * nu, mu, nu)
         for mu in range(max_mu + 1)
         for nu in range(max_nu + 1)
     )
-    found = {
-        canonical(vertices, edges)
-        for vertices in _vertex_sets(moments, level, max_vertices)
-        for edges in _contractions([nu for _, nu in vertices])
-    }
+    found = set()
+    for vertices in _vertex_sets(moments, level, max_vertices):
+        found.update(
+            canonical(vertices, edges) for edges in _contractions([v[1] for v in vertices])
+        )
+        if len(found) > MOST:
+            raise InputError(f"level = {level} has more than {MOST} basis functions; lower it")
     return sorted(found, key=lambda g: (g.level(weights), len(g.vertices), g.vertices, g.edges))
 
 

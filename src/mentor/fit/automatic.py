@@ -9,6 +9,7 @@ is chosen whose error is close to the least (decision 0013).
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from mentor import progress
+from mentor.basis import LEVEL_WEIGHTS, generate
 from mentor.exceptions import InputError
 from mentor.fit.choice import CLOSE, Candidate, Choice, Setting, judged
 from mentor.fit.fitting import fit
@@ -28,18 +30,23 @@ from mentor.structures import labels
 LEVELS = (6, 8, 10, 12, 16, 20, 24)
 """Levels that are tried."""
 
+OTHER_WEIGHTS = (3, 2, 2)
+"""Weights of levels that are tried beside the usual ones: more radial functions and products, less
+of the angles, which is cheaper, and more accurate for most molecules (decision 0020)."""
+
 RADIAL_BASIS_SIZES = (8, 10, 12)
 """Sizes of the radial basis that are tried."""
 
 FEWEST = 10
 """Structures with energies below which none can be spared for validation."""
 
-_FIRST_LEVEL = 8  # at which cutoffs are compared
+_FUNCTIONS = (5, 9, 16, 29, 92, 288, 864)  # that LEVELS have
+_FIRST = 1  # of the levels: cutoffs are compared there
 _GAIN = 0.98  # a higher level must lower the error to this part of the least
 _PATIENCE = 2  # levels in a row without gain after which none higher is tried
 _LABELS = 1  # per parameter, at least
 _LABELS_UNTESTED = 10  # per parameter, at least, where nothing validates
-_HIGHEST_UNTESTED = 12  # level where nothing validates
+_UNTESTED = 4  # levels, the lowest, that are looked at where nothing validates
 
 _EFFORTS = ((100, 6), (30, 3))
 """Labels per parameter and starts of a candidate's fit: of more labels the error would hardly fall;
@@ -78,13 +85,14 @@ def choose(
     level: int | None = None,
     cutoff: float | None = None,
     radial_basis_size: int | None = None,
+    level_weights: tuple[int, ...] | None = None,
     validation: Sequence[Atoms] = (),
     seconds: float = 600.0,
     starts: int = 24,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
 ) -> Choice:
-    """Choose what is None of ``level``, ``cutoff`` (Å) and ``radial_basis_size``.
+    """Choose what is None of ``level``, ``cutoff`` (Å), ``radial_basis_size``, ``level_weights``.
 
     Nothing is drawn but with ``seed``, so that only a budget that runs out makes the choice depend
     on the speed of the machine.
@@ -108,7 +116,7 @@ def choose(
         A setting makes no sense, or the labels cannot be used.
     """
     begun = perf_counter()
-    given = Setting(level, cutoff, radial_basis_size)  # type: ignore[arg-type]
+    given = Setting(level, cutoff, radial_basis_size, level_weights)  # type: ignore[arg-type]
     cutoffs = (cutoff,) if cutoff is not None else suitable_cutoffs(structures)
     order = by_kind(structures, seed)
     count = sum(labels(atoms).energy is not None for atoms in structures)
@@ -136,27 +144,56 @@ def choose(
 
 def _climb(search: "_Search", given: Setting, cutoffs: Sequence[float], share: float) -> str:
     """Try settings from coarse to fine; returns why no higher level was tried."""
-    levels = LEVELS if given.level is None else (given.level,)
+    weights = given.level_weights or LEVEL_WEIGHTS
+    levels = _levels(weights) if given.level is None else (given.level,)
     sizes = RADIAL_BASIS_SIZES if given.radial_basis_size is None else (given.radial_basis_size,)
-    low = Setting(levels[0], cutoffs[len(cutoffs) // 2], sizes[0])
-    first = low._replace(level=max(levels[0], min(_FIRST_LEVEL, levels[-1])))
+    low = Setting(levels[0], cutoffs[len(cutoffs) // 2], sizes[0], weights)
+    first = low._replace(level=levels[min(_FIRST, len(levels) - 1)])
     if search.obstacle(first):
         first = low
     for cutoff in cutoffs:
         search.attempt(first._replace(cutoff=cutoff), share)
     _climb_sizes(search, sizes, share)
-    reason = _climb_levels(search, [each for each in levels if each > first.level])
+    higher = [each for each in levels if each > first.level]
+    reason = _climb_levels(search, search.preferred, higher)
+    if given.level is None and given.level_weights is None:
+        reason = _climb_others(search) or reason
     _climb_sizes(search, sizes)
     here = search.preferred
     for cutoff in cutoffs:
         search.attempt(here._replace(cutoff=cutoff))
-    search.attempt(search.preferred._replace(level=levels[0]), share)
+    lowest = levels[0] if search.preferred.level_weights == weights else _levels(OTHER_WEIGHTS)[0]
+    search.attempt(search.preferred._replace(level=lowest), share)
     return reason
 
 
-def _climb_levels(search: "_Search", levels: Sequence[int]) -> str:
-    """Try ``levels`` until they pay no more; returns why not all."""
-    below, without_gain = search.preferred, 0
+def _climb_others(search: "_Search") -> str:
+    """Try ``OTHER_WEIGHTS``, from as many functions as preferred so far; returns why not more."""
+    place = LEVELS.index(search.preferred.level)
+    levels = _levels(OTHER_WEIGHTS)[place:]
+    setting = search.preferred._replace(level=levels[0], level_weights=OTHER_WEIGHTS)
+    least = search.least
+    if search.attempt(setting) or search.error_of(setting) >= _GAIN * least:
+        return ""
+    return _climb_levels(search, setting, levels[1:])
+
+
+@cache
+def _levels(weights: tuple[int, ...]) -> tuple[int, ...]:
+    """Levels with as many basis functions as LEVELS have, or little more."""
+    if weights == LEVEL_WEIGHTS:
+        return LEVELS
+    levels, level = [], weights[0]
+    for least in _FUNCTIONS:
+        while len(generate(level, level_weights=weights).scalars) < least:
+            level += 1
+        levels.append(level)
+    return tuple(levels)
+
+
+def _climb_levels(search: "_Search", below: Setting, levels: Sequence[int]) -> str:
+    """Try ``levels`` above ``below`` until they pay no more; returns why not all."""
+    without_gain = 0
     for level in levels:
         least = search.least
         setting = below._replace(level=level)
@@ -227,9 +264,8 @@ class _Search:
     @property
     def preferred(self) -> Setting:
         """The smallest setting whose error is close to the least."""
-        return min(
-            setting for setting, each in self.tried.items() if each.error <= CLOSE * self.least
-        )
+        close = [each for each in self.tried.values() if each.error <= CLOSE * self.least]
+        return min(close, key=lambda each: (each.parameters, each.setting)).setting
 
     def error_of(self, setting: Setting) -> float:
         """Error of a candidate that was tried."""
@@ -239,10 +275,10 @@ class _Search:
         """What keeps ``setting`` from being tried; empty if nothing does."""
         size = self.untrained(setting).parameter_count
         if self.available < _LABELS * size:
-            return f"level {setting.level} has too many parameters for the data"
+            return f"level {setting.named_level} has too many parameters for the data"
         *_, least = _EFFORTS
         if self.tried and self._time(size, least) > self.left - self._reserve(size):
-            return f"level {setting.level} would have taken longer than the budget"
+            return f"level {setting.named_level} would have taken longer than the budget"
         return ""
 
     def attempt(self, setting: Setting, limit: float = np.inf) -> str:
@@ -357,9 +393,10 @@ def _untested(
 ) -> Choice:
     """The choice where there are too few structures to validate with: by the number of labels."""
     available = sum(map(label_count, structures))
-    levels = [level for level in LEVELS if level <= _HIGHEST_UNTESTED]
+    weights, size = given.level_weights or LEVEL_WEIGHTS, given.radial_basis_size
+    levels = _levels(weights)[:_UNTESTED]
     settings = [
-        Setting(level, cutoffs[len(cutoffs) // 2], given.radial_basis_size or RADIAL_BASIS_SIZES[0])
+        Setting(level, cutoffs[len(cutoffs) // 2], size or RADIAL_BASIS_SIZES[0], weights)
         for level in (levels if given.level is None else [given.level])
     ]
     sizes = [untrained(each).parameter_count for each in settings]

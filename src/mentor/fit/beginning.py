@@ -5,6 +5,7 @@ from dataclasses import replace
 from ase import Atoms
 
 from mentor import potential as potentials
+from mentor.basis import LEVEL_WEIGHTS
 from mentor.exceptions import InputError
 from mentor.fit.growth import grown
 from mentor.fit.settings import TrainSettings
@@ -22,7 +23,7 @@ LABELS_OF_OWN_MOMENTS = 2
 
 def with_potential(settings: TrainSettings) -> TrainSettings:
     """The settings with their potential opened, and grown to what is given beside it; without one,
-    with the size of the radial basis that there is no need to choose."""
+    with the weights of levels and the size of the radial basis that there is no need to choose."""
     potential = settings.potential
     if settings.committee < 1:
         raise InputError(f"committee = {settings.committee} must be at least 1")
@@ -31,10 +32,12 @@ def with_potential(settings: TrainSettings) -> TrainSettings:
     if potential is None and settings.transfer:
         raise InputError("transfer needs a potential: one trained on labels of a cheaper method")
     if potential is None:
-        size = settings.radial_basis_size
+        size, weights = settings.radial_basis_size, settings.level_weights
+        if settings.level is not None:
+            weights = weights or LEVEL_WEIGHTS
         if None not in (settings.level, settings.cutoff):
             size = size or RADIAL_BASIS_SIZE
-        return replace(settings, radial_basis_size=size)
+        return replace(settings, radial_basis_size=size, level_weights=weights)
     if not isinstance(potential, Potential):
         potential = potentials.load(potential)
     if not potential.elements:
@@ -42,6 +45,7 @@ def with_potential(settings: TrainSettings) -> TrainSettings:
     larger = grown(
         potential,
         level=settings.level,
+        level_weights=settings.level_weights or LEVEL_WEIGHTS,
         radial_basis_size=settings.radial_basis_size,
         elements=settings.elements or None,
         seed=settings.seed,
@@ -80,6 +84,7 @@ def untrained(
         min_dist = round(closer * shortest, 3) if shortest else 0.5 * settings.cutoff
     potential = potentials.init(
         level=settings.level,
+        level_weights=settings.level_weights,
         elements=elements,
         cutoff=settings.cutoff,
         min_dist=min_dist,

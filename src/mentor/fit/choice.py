@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from mentor import plots
+from mentor.basis import LEVEL_WEIGHTS
 from mentor.files import write_atomically
 
 if TYPE_CHECKING:
@@ -30,10 +31,30 @@ class Setting(NamedTuple):
     cutoff: float
     """Å."""
     radial_basis_size: int
+    level_weights: tuple[int, ...] = LEVEL_WEIGHTS
+
+    @property
+    def named_level(self) -> str:
+        """The level, with its weights where they are not the usual ones."""
+        usual = self.level_weights == LEVEL_WEIGHTS
+        return f"{self.level}" if usual else f"{self.level} ({self._weights})"
+
+    @property
+    def options(self) -> str:
+        """What gives it to ``mentor train``."""
+        usual = self.level_weights == LEVEL_WEIGHTS
+        return (
+            f"--level {self.level}{'' if usual else f' --level-weights {self._weights}'} "
+            f"--cutoff {self.cutoff:g} --radial-basis-size {self.radial_basis_size}"
+        )
+
+    @property
+    def _weights(self) -> str:
+        return ",".join(map(str, self.level_weights))
 
     def __str__(self) -> str:
         return (
-            f"level {self.level}, cutoff {self.cutoff:g} Å, "
+            f"level {self.named_level}, cutoff {self.cutoff:g} Å, "
             f"radial_basis_size {self.radial_basis_size}"
         )
 
@@ -96,10 +117,7 @@ class Choice:
     @property
     def options(self) -> str:
         """What to give ``mentor train`` so that it does the same without a search."""
-        level, cutoff, size = self.chosen.setting
-        return (
-            f"--level {level} --cutoff {cutoff:g} --radial-basis-size {size} --starts {self.starts}"
-        )
+        return f"{self.chosen.setting.options} --starts {self.starts}"
 
     def as_dict(self) -> dict[str, Any]:
         """The chosen setting and all rows, as plain values."""
@@ -129,11 +147,11 @@ class Choice:
         table.add_column("above\nthe best", justify="right")
         best = min(row.error for row in self.rows)
         for row in self.rows:
-            level, cutoff, size = row.setting
+            level, cutoff, size = row.setting.named_level, *row.setting[1:3]
             above = 100 * (row.error / best - 1) if best > 0 else np.nan
             table.add_row(
                 "*" if row.chosen else "+" if row.on_front else "",
-                *(str(level), f"{cutoff:g}", str(size), str(row.parameters)),
+                *(level, f"{cutoff:g}", str(size), str(row.parameters)),
                 *map(_shown, (row.cost, 1000 * row.energy_rmse, 1000 * row.force_rmse)),
                 f"{above:.0f} %" if np.isfinite(above) else "-",
             )
@@ -169,7 +187,7 @@ class Choice:
         for row, cost, error in zip(self.rows, costs, errors, strict=True):
             if row.on_front and np.isfinite(error):
                 axes.annotate(
-                    *(f"{row.setting.level}", (cost, error)),
+                    *(row.setting.named_level, (cost, error)),
                     xytext=(4, 5),
                     textcoords="offset points",
                     fontsize=8,

@@ -12,7 +12,7 @@ import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from scipy.spatial import cKDTree
 
-from mentor.basis import Basis, generate
+from mentor.basis import LEVEL_WEIGHTS, Basis, generate
 from mentor.exceptions import InputError
 from mentor.potential import Potential, random_coefficients
 from mentor.short_range import core_radii
@@ -25,6 +25,7 @@ def grown(
     potential: Potential,
     *,
     level: int | None = None,
+    level_weights: tuple[int, ...] = LEVEL_WEIGHTS,
     radial_basis_size: int | None = None,
     elements: Sequence[str] | None = None,
     seed: int = 0,
@@ -39,6 +40,8 @@ def grown(
     ----------
     level, radial_basis_size
         Those of the result, not below those of ``potential``; None for the same.
+    level_weights
+        Of the level.
     elements
         Chemical symbols of the result in the order of its types, among them all of ``potential``;
         None for the same.
@@ -56,7 +59,7 @@ def grown(
         result = _with_elements(result, tuple(elements))
     if radial_basis_size is not None:
         result = _with_radial_basis_size(result, radial_basis_size)
-    return result if level is None else _with_level(result, level, seed)
+    return result if level is None else _with_level(result, level, tuple(level_weights), seed)
 
 
 def _with_elements(potential: Potential, elements: tuple[str, ...]) -> Potential:
@@ -106,15 +109,18 @@ def _with_radial_basis_size(potential: Potential, size: int) -> Potential:
     return replace(potential, radial_coeffs=_padded(potential.radial_coeffs, 3, more))
 
 
-def _with_level(potential: Potential, level: int, seed: int) -> Potential:
-    now = level_of(potential)
+def _with_level(
+    potential: Potential, level: int, level_weights: tuple[int, ...], seed: int
+) -> Potential:
+    now = level_of(potential, level_weights)
     if level < now:
         raise InputError(
-            f"level = {level} is below that of the potential, {now}; leave it out or train anew"
+            f"level = {level} is below that of the potential, {now} with level_weights = "
+            f"{','.join(map(str, level_weights))}; leave it out or train anew"
         )
     if level == now:
         return potential
-    basis = generate(level)
+    basis = generate(level, level_weights=level_weights)
     if _places(potential, basis) is None:
         raise InputError(
             f"the potential has basis functions that are not among those of level {level}, "
@@ -148,15 +154,39 @@ def raised(potential: Potential, larger: Potential) -> Potential:
     )
 
 
-def lowered(potential: Potential, level: int) -> Potential | None:
-    """``potential`` without its basis functions above ``level``; None where it lacks one below."""
-    basis = generate(level)
-    place = _places(basis, potential)
-    if place is None or basis.radial_funcs_count > potential.radial_funcs_count:
-        return None
-    radial_coeffs = potential.radial_coeffs[:, :, : basis.radial_funcs_count]
-    smaller = _with_basis(potential, basis, radial_coeffs)
-    return replace(smaller, moment_coeffs=potential.moment_coeffs[..., place])
+def lowered(potential: Potential, most: int) -> Potential | None:
+    """``potential`` without its highest levels, so that at most ``most`` basis functions are left.
+
+    None where the lowest level has more. Whatever basis it is, levels are the usual ones.
+    """
+    levels = levels_of(potential)
+    highest = [level for level in np.unique(levels) if np.count_nonzero(levels <= level) <= most]
+    return _with_only(potential, levels <= highest[-1]) if highest else None
+
+
+def _with_only(potential: Potential, kept: np.ndarray) -> Potential:
+    """``potential`` with the basis functions ``kept``, a mask, and the moments they are made of."""
+    basic, times = potential.alpha_index_basic, potential.alpha_index_times
+    mapping = potential.alpha_moment_mapping[kept]
+    needed, run = np.zeros(potential.alpha_moments_count, bool), np.zeros(len(times), bool)
+    needed[mapping] = True
+    for row in range(len(times) - 1, -1, -1):
+        i, j, _, k = times[row]
+        run[row] = needed[k]
+        needed[[i, j]] |= needed[k]
+    place = (np.cumsum(needed) - 1).astype(np.int32)
+    basic, times = basic[needed[: len(basic)]], times[run]
+    times[:, [0, 1, 3]] = place[times[:, [0, 1, 3]]]
+    return replace(
+        potential,
+        radial_coeffs=potential.radial_coeffs[:, :, : basic[:, 0].max() + 1],
+        alpha_moments_count=int(needed.sum()),
+        alpha_index_basic=basic,
+        alpha_index_times=times,
+        alpha_moment_mapping=place[mapping],
+        moment_coeffs=potential.moment_coeffs[..., kept],
+        active_set=None,
+    )
 
 
 def _with_basis(potential: Potential, basis: Basis, radial_coeffs: np.ndarray) -> Potential:
@@ -180,22 +210,26 @@ def _places(smaller: Potential | Basis, larger: Potential | Basis) -> np.ndarray
     return place
 
 
-def level_of(potential: Potential) -> int:
+def level_of(potential: Potential, level_weights: tuple[int, ...] = LEVEL_WEIGHTS) -> int:
     """Highest level of the basis functions of ``potential``."""
-    return int(levels_of(potential).max(initial=0))
+    return int(levels_of(potential, level_weights).max(initial=0))
 
 
 @lru_cache(maxsize=16)  # a fit asks for those of the same potential again and again
-def levels_of(potential: Potential) -> np.ndarray:
+def levels_of(potential: Potential, level_weights: tuple[int, ...] = LEVEL_WEIGHTS) -> np.ndarray:
     """Level of each of the basis functions of ``potential``, shape (n,).
 
-    A function of level L grows 2^L-fold where each moment M_{μ,ν} grows 2^(2 + 4μ + ν)-fold.
+    A function of level L grows 2^L-fold where each M_{μ,ν} grows 2^(w₀ + w₁μ + w₂ν)-fold.
     """
-    ratios = _scalars(potential, 2.0) / _scalars(potential)
+    ratios = _scalars(potential, 2.0, level_weights) / _scalars(potential)
     return np.rint(np.log2(ratios.max(axis=1, initial=1.0))).astype(int)
 
 
-def _scalars(schedule: Potential | Basis, stretch: float = 1.0) -> np.ndarray:
+def _scalars(
+    schedule: Potential | Basis,
+    stretch: float = 1.0,
+    level_weights: tuple[int, ...] = LEVEL_WEIGHTS,
+) -> np.ndarray:
     """The basis functions for some sets of random basic moments, shape (n, _SAMPLES).
 
     They are polynomials in the moments {μ, a, b, c}. Equal moments get equal values, positive so
@@ -204,7 +238,8 @@ def _scalars(schedule: Potential | Basis, stretch: float = 1.0) -> np.ndarray:
     moments = np.zeros((schedule.alpha_moments_count, _SAMPLES))
     for place, (mu, *powers) in enumerate(schedule.alpha_index_basic.tolist()):
         value = np.random.default_rng([mu, *powers]).uniform(0.5, 1.5, _SAMPLES)
-        moments[place] = value * stretch ** (2 + 4 * mu + sum(powers))
+        level = np.dot(level_weights, (1, mu, sum(powers)))
+        moments[place] = value * stretch**level
     for i, j, factor, k in schedule.alpha_index_times.tolist():
         moments[k] += factor * moments[i] * moments[j]
     return moments[schedule.alpha_moment_mapping]

@@ -38,6 +38,11 @@ class TrainSettings:
     level: int | None = option(
         None, "Highest level of the basis functions, even, 2 to 28; by default chosen."
     )
+    level_weights: tuple[int, ...] = option(
+        (),
+        "w0,w1,w2: levels sum w0 + w1 μ + w2 ν over the moments of a function. By default 2,4,1, "
+        "as everywhere, where the level is given, and else chosen; 3,2,2 suits molecules.",
+    )
     cutoff: float | None = option(
         None, "Radius of the neighbourhood (max_dist); by default chosen.", unit="Å"
     )

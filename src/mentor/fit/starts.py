@@ -6,9 +6,9 @@ others go on with more labels, so that every round costs the same (successive ha
 Talwalkar, AISTATS 2016, with labels as the resource). All species share their ``moment_coeffs``
 here: the minima differ in the radial coefficients.
 
-This happens with the basis functions of a lower level. From there the fit climbs, two levels at a
-time: the functions of each begin with coefficients 0 where a descent of the lower ones has ended.
-That takes a part of the time, and ends in better minima (decision 0016).
+This happens with a fifth of the basis functions, those of the lowest levels. From there the fit
+climbs: those of the next levels begin with coefficients 0 where a descent of the lower ones has
+ended. That takes a part of the time, and ends in better minima (decision 0016).
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from time import perf_counter
 import numpy as np
 
 from mentor import progress
-from mentor.fit.growth import level_of, lowered, raised
+from mentor.fit.growth import lowered, raised
 from mentor.fit.least_squares import Problem, State, advance, begin
 from mentor.potential import Potential, random_coefficients
 
@@ -31,11 +31,12 @@ KEPT = 3
 LABELS = 15.0
 """Labels per parameter in the first round."""
 
-BELOW, LOWEST = 6, 8
-"""Starts are compared so many levels below that of the potential, but not below the second."""
+RUNGS, PART, FEWEST = 3, 0.6, 9
+"""Starts are compared so many rungs below the potential, of which each has at most that part of the
+functions of the next, but not so few. With the usual levels a rung is two of them."""
 
 CLIMB = 20
-"""Iterations at each level on the way up."""
+"""Iterations on each rung of the way up."""
 
 _LOW = 0.3  # parameters of the lowest potential, as a part of those of the last
 _POWER = 1.5  # of the parameters, by which the time of an iteration grows
@@ -72,16 +73,20 @@ def start(
                 if perf_counter() > until or state.exhausted:
                     break
                 state = advance(whole, state)
-                task.advance(1, f"level {level_of(rung)}, loss {_objective(state):.4g}")
+                task.advance(1, f"{rung.scalar_count} functions, loss {_objective(state):.4g}")
             here = rung.with_parameters(state.point.solved)
     return begin(problem(potential, np.inf), _in(here, potential).parameters, state.prior)
 
 
 def _rungs(potential: Potential) -> list[Potential]:
     """Potentials of rising levels, the last of which is ``potential``."""
-    level = level_of(potential)
-    lower = [lowered(potential, each) for each in range(max(level - BELOW, LOWEST), level, 2)]
-    return [*(each for each in lower if each is not None), potential]
+    rungs = [potential]
+    while len(rungs) <= RUNGS:
+        lower = lowered(rungs[0], int(PART * rungs[0].scalar_count))
+        if lower is None or lower.scalar_count < FEWEST:
+            break
+        rungs.insert(0, lower)
+    return rungs
 
 
 def _in(potential: Potential, rung: Potential) -> Potential:

@@ -211,7 +211,8 @@ def _leaves_a_choice(settings: TrainSettings) -> bool:
 
 
 def _setting(settings: TrainSettings) -> Setting:
-    return Setting(settings.level, settings.cutoff, settings.radial_basis_size)
+    weights = settings.level_weights or None
+    return Setting(settings.level, settings.cutoff, settings.radial_basis_size, weights)
 
 
 def _choice(

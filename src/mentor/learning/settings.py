@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mentor import tables
+from mentor.basis import LEVEL_WEIGHTS
 from mentor.exceptions import InputError
 from mentor.settings import check_choices, option
 
@@ -47,7 +48,12 @@ class PotentialSettings:
     """The potential to be learned."""
 
     start: Path | None = option(None, "Potential to go on from; the other entries are then unused.")
-    level: int = option(16, "Highest level of the basis functions; even, 2 to 28.")
+    level: int = option(16, "Highest level of the basis functions; usually even, 2 to 28.")
+    level_weights: tuple[int, ...] = option(
+        LEVEL_WEIGHTS,
+        "Levels sum w0 + w1 μ + w2 ν over the moments of a function; [3, 2, 2] with levels of 18 "
+        "to 30 suits molecules.",
+    )
     elements: tuple[str, ...] = option((), "Chemical symbols; by default those of the structures.")
     cutoff: float = option(5.0, "Radius of the neighbourhood (max_dist).", unit="Å")
     min_dist: float | None = option(

@@ -113,6 +113,7 @@ def first_potential(
         min_dist = round(CLOSER * min(distances.values(), default=own.cutoff), 3)
     return potentials.init(
         level=own.level,
+        level_weights=own.level_weights,
         elements=elements,
         cutoff=own.cutoff,
         min_dist=min_dist,
