@@ -1,8 +1,8 @@
 """rMD17 ethanol and aspirin, 3BPA: errors against those of linear ACE.
 
     python benchmarks/fit/molecules.py FOLDER [--sets NAME ...] [--counts N ...] [--seeds N]
-                                       [--levels LEVEL] [--starts N] [--committee N]
-                                       [--json FILE]
+                                       [--levels LEVEL] [--level-weights W W W] [--starts N]
+                                       [--committee N] [--json FILE]
 
 FOLDER holds rmd17_ethanol, rmd17_aspirin and 3bpa with train.xyz and test.xyz. Trained on the first
 N geometries with few starts; all settings but these, level, cutoff and tolerance are defaults. Mean
@@ -52,6 +52,7 @@ def main() -> None:
     options.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     options.add_argument("--counts", type=int, nargs="+", default=[50, 1000])
     options.add_argument("--seeds", type=int, default=1)
+    options.add_argument("--level-weights", type=int, nargs=3, default=(2, 4, 1), metavar="W")
     options.add_argument("--starts", type=int, default=6)
     options.add_argument("--committee", type=int, default=1)
     options = parsed(options)
@@ -67,6 +68,7 @@ def main() -> None:
                 {"test": test},
                 seeds=options.seeds,
                 level=options.levels[0],
+                level_weights=tuple(options.level_weights),
                 cutoff=CUTOFF,
                 tolerance=TOLERANCE,
                 starts=options.starts,

@@ -164,6 +164,26 @@ def test_accuracy_on_published_sets(tmp_path, crystals):
     assert "ethanol 4:" in done.stdout
 
 
+def test_other_weights_of_levels_beside_the_usual_ones(tmp_path):
+    water = []
+    for seed in range(4):
+        atoms = molecule("H2O")
+        atoms.rattle(0.05, seed=seed)
+        water.append(with_labels(atoms, -14.0 + 0.1 * seed, 0.1 * atoms.positions))
+    (tmp_path / "rmd17_ethanol").mkdir()
+    for name in ("train", "test"):
+        write(tmp_path / "rmd17_ethanol" / f"{name}.xyz", water)
+    result = tmp_path / "result.json"
+    options = ("--bases", "6:2,4,1", "9:3,2,2", "--starts", "1", "--json", result)
+    script = [sys.executable, FIT / "level_weights.py", tmp_path, *options]
+    subprocess.run(script, check=True, timeout=300)
+    sections = json.loads(result.read_text())["sections"]
+    usual, other = sections["cost"]
+    assert usual["faster"] == 1
+    assert other["faster"] == pytest.approx(usual["cost"] / other["cost"])
+    assert sections[other["basis"]][0]["parameters"] > 0
+
+
 @pytest.mark.engine
 def test_few_labels_beside_cheap_ones(tmp_path):
     """Molecules with labels of GFN1-xTB beside frames with those of GFN2-xTB."""
