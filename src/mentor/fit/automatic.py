@@ -168,12 +168,14 @@ def _climb(search: "_Search", given: Setting, cutoffs: Sequence[float], share: f
 
 
 def _climb_others(search: "_Search") -> str:
-    """Try ``OTHER_WEIGHTS``, from as many functions as preferred so far; returns why not more."""
-    place = LEVELS.index(search.preferred.level)
-    levels = _levels(OTHER_WEIGHTS)[place:]
-    setting = search.preferred._replace(level=levels[0], level_weights=OTHER_WEIGHTS)
-    least = search.least
-    if search.attempt(setting) or search.error_of(setting) >= _GAIN * least:
+    """Try ``OTHER_WEIGHTS``, from as many functions as preferred so far; returns why not more.
+
+    Since these cost less, higher levels are tried unless the error is clearly larger.
+    """
+    usual = search.preferred
+    levels = _levels(OTHER_WEIGHTS)[LEVELS.index(usual.level) :]
+    setting = usual._replace(level=levels[0], level_weights=OTHER_WEIGHTS)
+    if search.attempt(setting) or search.error_of(setting) > CLOSE * search.error_of(usual):
         return ""
     return _climb_levels(search, setting, levels[1:])
 
