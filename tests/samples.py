@@ -29,6 +29,7 @@ def potential(
     seed: int = 0,
     cutoff: float = 4.5,
     *,
+    level_weights: tuple[int, int, int] = (2, 4, 1),
     shared_moments: bool = True,
     **changes,
 ) -> mentor.Potential:
@@ -36,6 +37,7 @@ def potential(
     rng = np.random.default_rng(seed)
     blank = mentor.init(
         level=level,
+        level_weights=level_weights,
         elements=ELEMENTS[:species],
         cutoff=cutoff,
         min_dist=1.8,

@@ -76,6 +76,13 @@ def test_own_moments_equal_python(ranks, tmp_path):
     check(outcome(job, tmp_path, ranks), python(potential, atoms))
 
 
+def test_other_weights_of_levels_equal_python(tmp_path):
+    potential = samples.potential(2, 18, level_weights=(3, 2, 2), shared_moments=False)
+    atoms = samples.structure("triclinic crystal", species=2)
+    job = Job(atoms, ("Pd", "Ag"), "mtp", (f"* * {saved(potential, tmp_path)} Pd Ag",))
+    check(outcome(job, tmp_path, 1), python(potential, atoms))
+
+
 def test_the_core_is_the_zbl_of_lammps(tmp_path):
     """Where all of the core acts, the force of a pair is that of pair_style zbl."""
     atoms = Atoms("AgPd", positions=[[0, 0, 0], [0.3, 0.4, 1.0]], cell=[9, 9, 9])

@@ -42,6 +42,18 @@ def test_energies_forces_virials_equal_the_oracle(kind, radial_basis):
     assert largest(result.virials - virial) <= 1e-11 * max(1, largest(virial))
 
 
+def test_other_weights_of_levels_equal_the_oracle():
+    """Six radial functions in products of low ranks, where usual levels have two or three."""
+    potential = samples.potential(2, 18, level_weights=(3, 2, 2))
+    assert potential.radial_funcs_count == 6
+    atoms = samples.structure("slab", 2)
+    result = potential.kernel.evaluate(neighbours(potential, atoms))
+    env = reference.pairs(atoms, potential.max_dist, potential.elements)
+    expected, forces = reference.site_energies(potential, env), reference.forces(potential, atoms)
+    assert largest(result.site_energies - expected) <= 1e-11 * max(1, largest(expected))
+    assert largest(result.forces - forces) <= 1e-11 * max(1, largest(forces))
+
+
 @pytest.mark.parametrize("radial_basis", ["RBChebyshev", "RBChebyshev_zbl"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_basis_and_rows_equal_the_oracle(kind, radial_basis):
