@@ -12,7 +12,7 @@ import mentor
 import samples
 from mentor.basis import LEVEL_WEIGHTS, generate
 from mentor.exceptions import InputError, StorageError
-from mentor.fit import automatic
+from mentor.fit import automatic, search
 from mentor.fit.automatic import parse_budget
 from mentor.fit.beginning import RADIAL_BASIS_SIZE
 from mentor.fit.choice import CLOSE, Candidate, Setting, judged
@@ -185,9 +185,9 @@ def test_a_budget_that_is_over_at_once_still_gives_a_potential(data):
 
 def test_a_choice_that_the_budget_forced_says_so(data, monkeypatch):
     """The table would contradict a reason that names the least error."""
-    monkeypatch.setattr(automatic._Search, "_final", lambda self, size, starts=1: 10.0 * size)
-    monkeypatch.setattr(automatic._Search, "obstacle", lambda self, setting: "")
-    monkeypatch.setattr(automatic._Search, "_reserve", lambda self, *sizes: 0.0)
+    monkeypatch.setattr(search.Search, "_final", lambda self, size, starts=1: 10.0 * size)
+    monkeypatch.setattr(search.Search, "obstacle", lambda self, setting: "")
+    monkeypatch.setattr(search.Search, "_reserve", lambda self, *sizes: 0.0)
     result = mentor.train(data, budget="60s", **QUICK)
     assert result.choice.chosen.parameters == min(row.parameters for row in result.choice.rows)
     assert "whose fit to all structures the budget allows" in result.choice.reason
@@ -202,14 +202,14 @@ def test_an_interrupted_search_leaves_no_files(data, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return mentor.fit.fit(*arguments, **options)
 
-    monkeypatch.setattr(automatic, "fit", interrupted)
+    monkeypatch.setattr(search, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mentor.train(data, output=tmp_path / "pot.mtp", **QUICK)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_done_is_said_before_the_search(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(automatic, "fit", None)
+    monkeypatch.setattr(search, "fit", None)
     with pytest.raises(InputError, match="give those that were chosen"):
         mentor.train(data, output=tmp_path / "pot.mtp", resume=True, **QUICK)
     with pytest.raises(StorageError, match="there is no such folder"):
