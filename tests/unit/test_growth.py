@@ -113,6 +113,10 @@ def test_growth_is_the_same_for_the_same_seed():
     ("smaller", "message"),
     [
         ({"level": 6}, "level = 6 is below that of the potential, 8"),
+        (
+            {"level": 8, "level_weights": (3, 2)},
+            "level_weights = .3, 2. must be three whole numbers",
+        ),
         ({"radial_basis_size": 4}, "radial_basis_size = 4 is below that of the potential, 5"),
         ({"elements": ("Ag", "Cu")}, r"among them those of the potential \(Ag, Pd\)"),
         ({"elements": ("Ag", "Pd", "Pd")}, "each chemical symbol once"),

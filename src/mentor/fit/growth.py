@@ -112,7 +112,7 @@ def _with_radial_basis_size(potential: Potential, size: int) -> Potential:
 def _with_level(
     potential: Potential, level: int, level_weights: tuple[int, ...], seed: int
 ) -> Potential:
-    now = level_of(potential, level_weights)
+    basis, now = generate(level, level_weights=level_weights), level_of(potential, level_weights)
     if level < now:
         raise InputError(
             f"level = {level} is below that of the potential, {now} with level_weights = "
@@ -120,7 +120,6 @@ def _with_level(
         )
     if level == now:
         return potential
-    basis = generate(level, level_weights=level_weights)
     if _places(potential, basis) is None:
         raise InputError(
             f"the potential has basis functions that are not among those of level {level}, "
