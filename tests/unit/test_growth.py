@@ -130,6 +130,12 @@ def test_a_potential_does_not_shrink(smaller, message):
         mentor.train(labelled(2, 3), potential=samples.potential(2, level=8), **smaller)
 
 
+def test_weights_without_a_level_are_told():
+    small, data = samples.potential(2, level=8), labelled(2, 3)
+    with pytest.raises(InputError, match="need the level to grow it to"):
+        mentor.train(data, potential=small, level_weights=(3, 2, 2))
+
+
 def test_functions_that_no_level_has_are_told():
     odd = samples.potential(1, level=8)
     times = odd.alpha_index_times.copy()

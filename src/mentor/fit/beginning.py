@@ -38,6 +38,8 @@ def with_potential(settings: TrainSettings) -> TrainSettings:
         if None not in (settings.level, settings.cutoff):
             size = size or RADIAL_BASIS_SIZE
         return replace(settings, radial_basis_size=size, level_weights=weights)
+    if settings.level_weights and settings.level is None:
+        raise InputError("level_weights beside a potential need the level to grow it to")
     if not isinstance(potential, Potential):
         potential = potentials.load(potential)
     if not potential.elements:
