@@ -10,22 +10,18 @@ several interleaved measurements of energies and forces of test geometries on on
 basis is what the others are compared with.
 """
 
-import time
 from pathlib import Path
 
 import accuracy
-import numpy as np
 from ase.io import read
 from common import Record, parsed, parser
 from molecules import CUTOFF, SETS, TOLERANCE, of_molecules
 
 import mentor
-from mentor.neighbourhoods import neighbourhoods
+from mentor.fit.search import costs
 
 BASES = ("20:2,4,1", "25:3,2,2", "22:2,2,2", "14:2,1,1")
 """A usual level, and others with about as many functions."""
-
-TIMED, ROUNDS = 100, 7
 
 
 def basis(text):
@@ -34,22 +30,12 @@ def basis(text):
     return int(level), tuple(map(int, weights.split(",")))
 
 
-def costs(bases, structures):
-    """µs per atom of potentials with each of the bases."""
+def untrained(text, structures):
+    """A potential for the structures with such a basis: it costs what a trained one costs."""
     elements = tuple(sorted({each for atoms in structures for each in atoms.symbols}))
-    nb = neighbourhoods(structures, CUTOFF, elements)
     options = {"elements": elements, "cutoff": CUTOFF, "min_dist": 0.8, "radial_basis_size": 10}
-    kernels = [
-        mentor.init(level=level, level_weights=weights, **options).compiled(threads=1)
-        for level, weights in map(basis, bases)
-    ]
-    least = np.full(len(kernels), np.inf)
-    for _ in range(ROUNDS):
-        for place, kernel in enumerate(kernels):
-            begin = time.process_time()
-            kernel.evaluate(nb, forces=True, virial=False)
-            least[place] = min(least[place], time.process_time() - begin)
-    return 1e6 * least / len(nb.types)
+    level, weights = basis(text)
+    return mentor.init(level=level, level_weights=weights, **options)
 
 
 def main() -> None:
@@ -65,8 +51,8 @@ def main() -> None:
     for name in options.sets:
         folder = Path(options.folder) / SETS[name]
         training, test = (read(folder / f"{part}.xyz", ":") for part in ("train", "test"))
-        found = costs(options.bases, test[:TIMED])
-        for text, cost in zip(options.bases, found, strict=True):
+        found = costs({text: untrained(text, test) for text in options.bases}, test)
+        for text, cost in found.items():
             (level, weights), label = basis(text), f"{name} {text}"
             lines = accuracy.trained(
                 record,
@@ -81,7 +67,7 @@ def main() -> None:
                 starts=options.starts,
             )
             energy, force = of_molecules(accuracy.medians(lines)["test"], test)
-            ratio = found[0] / cost
+            ratio = found[options.bases[0]] / cost
             record.add("cost", basis=label, cost=cost, faster=ratio)
             print(
                 f"{label}: {energy:.2f} meV, {force:.1f} meV/Å, {cost:.2f} µs/atom, "

@@ -43,7 +43,7 @@ def test_energies_forces_virials_equal_the_oracle(kind, radial_basis):
 
 
 def test_other_weights_of_levels_equal_the_oracle():
-    """Six radial functions in products of low ranks, where usual levels have two or three."""
+    """Six radial functions in products of low ranks, where usual levels of that size have four."""
     potential = samples.potential(2, 18, level_weights=(3, 2, 2))
     assert potential.radial_funcs_count == 6
     atoms = samples.structure("slab", 2)

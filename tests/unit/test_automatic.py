@@ -123,7 +123,7 @@ def test_what_is_given_is_kept(data, given):
 
 
 def test_other_weights_of_levels_are_tried_and_named(result):
-    """Else molecules would get a slower and less accurate potential than need be."""
+    """Else molecules would get a slower potential than need be."""
     settings = [row.setting for row in result.choice.rows]
     assert {each.level_weights for each in settings} == {LEVEL_WEIGHTS, automatic.OTHER_WEIGHTS}
     for usual, level in zip(automatic.LEVELS, automatic._levels((3, 2, 2)), strict=True):

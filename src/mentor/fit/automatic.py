@@ -29,8 +29,8 @@ LEVELS = (6, 8, 10, 12, 16, 20, 24)
 """Levels that are tried."""
 
 OTHER_WEIGHTS = (3, 2, 2)
-"""Weights of levels that are tried beside the usual ones: more radial functions and products, less
-of the angles, which is cheaper, and more accurate for most molecules (decision 0020)."""
+"""Weights of levels that are tried beside the usual ones: more radial functions, less of the
+angles, which is cheaper, and as accurate for ethanol and aspirin (decision 0020)."""
 
 RADIAL_BASIS_SIZES = (8, 10, 12)
 """Sizes of the radial basis that are tried."""

@@ -4,10 +4,10 @@ A candidate is fitted to a part of the labels, as far as the budget allows: time
 the fit to all labels that follows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -19,6 +19,8 @@ from mentor.fit.starts import work
 from mentor.fit.survey import evenly, label_count
 from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential
+
+Key = TypeVar("Key", bound=Hashable)
 
 FEWEST = 10
 """Structures with energies below which none can be spared for validation."""
@@ -204,26 +206,24 @@ class Search:
         self.reported = now
 
 
-def costs(
-    potentials: Mapping[Setting, Potential], structures: Sequence[Atoms]
-) -> dict[Setting, float]:
+def costs(potentials: Mapping[Key, Potential], structures: Sequence[Atoms]) -> dict[Key, float]:
     """µs per atom for energies and forces on one core: the least of some rounds over all."""
     atoms = np.cumsum([len(each) for each in structures])
     some = list(structures[: int(np.searchsorted(atoms, _TIMED_ATOMS)) + 1])
     ready = {
-        setting: (
+        key: (
             potential.compiled(threads=1),
             neighbourhoods(some, potential.max_dist, potential.elements),
         )
-        for setting, potential in potentials.items()
+        for key, potential in potentials.items()
     }
     least = dict.fromkeys(ready, np.inf)
     for _ in range(_TIMED_ROUNDS):
-        for setting, (kernel, nb) in ready.items():
+        for key, (kernel, nb) in ready.items():
             begun = perf_counter()
             kernel.evaluate(nb, forces=True, virial=False)
-            least[setting] = min(least[setting], perf_counter() - begun)
-    return {setting: 1e6 * time / len(ready[setting][1].types) for setting, time in least.items()}
+            least[key] = min(least[key], perf_counter() - begun)
+    return {key: 1e6 * time / len(ready[key][1].types) for key, time in least.items()}
 
 
 def _errors(candidate: Candidate) -> str:

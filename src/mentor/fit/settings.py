@@ -36,7 +36,7 @@ class TrainSettings:
         (), "Chemical symbols; by default those of the data, by atomic number."
     )
     level: int | None = option(
-        None, "Highest level of the basis functions, even, 2 to 28; by default chosen."
+        None, "Highest level of the basis functions, usually even, 2 to 28; by default chosen."
     )
     level_weights: tuple[int, ...] = option(
         (),
