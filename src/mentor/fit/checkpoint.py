@@ -83,7 +83,6 @@ def save(path: str | os.PathLike[str], stand: Progress, mark: str) -> None:
         theta=stand.state.point.theta,
         former_scales=_or_empty(stand.state.point.former_scales),
         precision=stand.state.point.precision,
-        precise=stand.state.point.linearised.precise,
         damping=stand.state.damping,
         growth=stand.state.growth,
         accepted=stand.state.accepted,
@@ -111,7 +110,7 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
         history = tuple(_iteration(each) for each in json.loads(str(arrays["history"])))
         theta, scales, best = arrays["theta"], arrays["former_scales"], arrays["best"]
         prior, successes = Prior(*arrays["prior"].tolist()), int(arrays["successes"])
-        precision, precise = arrays["precision"], bool(arrays["precise"])
+        precision = arrays["precision"]
         damping, growth = float(arrays["damping"]), float(arrays["growth"])
         accepted, optimal = bool(arrays["accepted"]), bool(arrays["optimal"])
         same = str(arrays["fingerprint"]) == mark
@@ -129,7 +128,7 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
             "leave resume out to begin anew"
         )
     former = scales if scales.size else None
-    here = point(problem, theta, scales=former, precision=precision, precise=precise)
+    here = point(problem, theta, scales=former, precision=precision)
     state = State(here, damping, growth, accepted, optimal, prior, successes)
     return Progress(state, best, history)
 

@@ -12,9 +12,7 @@ the rows of the prior, the last term (:mod:`.linearised`):
 
     [S_xx S_xc s_x; 0 S_cc s_c; 0 0 σ],   min over x = |s_c − S_cc δc|² + σ².
 
-A Gauss–Newton step corrects the rounding errors of the one before, since r itself is exact. Whether
-the sums JᵀJ have enough digits for that triangle, a look at the x that was solved for tells: where
-its loss is not the one foretold, the triangle is made of J itself from there on.
+A Gauss–Newton step corrects the rounding errors of the one before, since r itself is exact.
 
 The prior is θ_k ~ N(θ⁰_k, s²/p_k), s² the variance of the residuals (:mod:`.prior`).
 
@@ -29,7 +27,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from mentor.fit.linearised import Linearised, linearised
-from mentor.fit.loss import LabelledSet, loss
+from mentor.fit.loss import LabelledSet
 from mentor.fit.prior import Prior
 from mentor.potential import Potential
 
@@ -41,7 +39,6 @@ LARGEST_DAMPING = 1e8
 SMALLEST_DAMPING = 1e-12
 _FORGETTING = 0.7  # of the scales D from step to step
 _EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
-_PRECISE = 1e-5  # of the objective, by which that reached may differ from that foretold
 _SETTLING = 8  # choices of the prior, one after the other, where a fit goes on
 
 
@@ -63,9 +60,9 @@ class Problem:
         """The potential with parameters ``theta``."""
         return self.potential.with_parameters(theta)
 
-    def linearised(self, theta: np.ndarray, precise: bool = True) -> Linearised:
+    def linearised(self, theta: np.ndarray) -> Linearised:
         """The loss linearised at ``theta``."""
-        return linearised(self.at(theta).kernel, self.labelled, precise)
+        return linearised(self.at(theta).kernel, self.labelled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,35 +144,19 @@ def point(
     prior: Prior = FIRST_PRIOR,
     scales: np.ndarray | None = None,
     precision: np.ndarray | None = None,
-    precise: bool = True,
 ) -> Point:
     """Linearise the problem at ``theta``; ``scales`` are those of the point before.
 
-    ``precision`` is that of ``prior`` there unless it is given. What need not be ``precise`` comes
-    from sums, if these do.
+    ``precision`` is that of ``prior`` there unless it is given.
     """
-    linear = problem.linearised(theta, precise)
+    linear = problem.linearised(theta)
     found = prior.precision(problem.potential, linear) if precision is None else precision
-    here = Point(theta, linear, found, scales, problem.mean)
-    if linear.precise or _as_foretold(problem, here):
-        return here
-    return point(problem, theta, prior, scales, precision)
+    return Point(theta, linear, found, scales, problem.mean)
 
 
 def _with_prior(problem: Problem, here: Point, prior: Prior) -> Point:
-    """The point with another prior, linearised anew if the sums do not suffice for it."""
-    there = replace(here, precision=prior.precision(problem.potential, here.linearised))
-    if there.linearised.precise or _as_foretold(problem, there):
-        return there
-    return point(problem, here.theta, prior, here.former_scales)
-
-
-def _as_foretold(problem: Problem, here: Point) -> bool:
-    """Whether the linear coefficients solved for are as good as they should be."""
-    theta = here.solved
-    reached = loss(problem.at(theta).kernel, problem.labelled).value
-    reached += float(here.precision @ (theta - here.mean) ** 2)
-    return abs(reached - here.objective) <= _PRECISE * here.objective
+    """The point with another prior."""
+    return replace(here, precision=prior.precision(problem.potential, here.linearised))
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,11 +186,11 @@ def advance(problem: Problem, state: State) -> State:
     be optimal. That is good enough as long as steps succeed; after a failure it is corrected, since
     no damping makes progress along a wrong gradient.
     """
-    here, precise = state.point, state.point.linearised.precise
+    here = state.point
     theta, expected = here.step(state.damping)
     gain = -1.0
     if np.isfinite(theta).all():
-        there = point(problem, theta, scales=here.scales, precision=here.precision, precise=precise)
+        there = point(problem, theta, scales=here.scales, precision=here.precision)
         foretold = max(here.objective - expected, np.finfo(float).tiny)
         gain = min((here.objective - there.objective) / foretold, 1.0)
     if gain > 1e-4:
@@ -224,7 +205,7 @@ def advance(problem: Problem, state: State) -> State:
         there = _with_prior(problem, there, prior)
         return State(there, damping, optimal=False, prior=prior, successes=successes)
     if not state.optimal:
-        here = point(problem, here.solved, state.prior, here.scales, precise=precise)
+        here = point(problem, here.solved, state.prior, here.scales)
     return replace(
         state,
         point=here,
@@ -241,20 +222,18 @@ def begin(problem: Problem, theta: np.ndarray, prior: Prior | None = None) -> St
     Without a ``prior`` it is a weak one or, where ``theta`` is better than that allows, the one
     that the evidence asks for.
     """
-    here = point(problem, theta, prior or FIRST_PRIOR, precise=False)
+    here = point(problem, theta, prior or FIRST_PRIOR)
     if prior is None:
         good = here.linearised.loss < here.objective
         prior = _settled(problem, here) if good else FIRST_PRIOR
-        here = replace(here, precision=prior.precision(problem.potential, here.linearised))
-    precise = here.linearised.precise
-    return State(point(problem, here.solved, prior, precise=precise), prior=prior)
+        here = _with_prior(problem, here, prior)
+    return State(point(problem, here.solved, prior), prior=prior)
 
 
 def _settled(problem: Problem, here: Point) -> Prior:
     """The prior that the evidence at a point asks for."""
     prior = FIRST_PRIOR
     for _ in range(_SETTLING):
-        precision = prior.precision(problem.potential, here.linearised)
-        here = replace(here, precision=precision)
+        here = _with_prior(problem, here, prior)
         prior = prior.improved(problem, here)
     return prior

@@ -2,11 +2,10 @@
 
     |r − J δθ|² = |z − R δθ|² + ρ²,   [J r] = Q [R z; 0 ρ],
 
-J = −dr/dθ, Q with orthonormal columns, R triangular. The cheapest way to R is the Cholesky factor
-of the sum JᵀJ. But basis functions are nearly dependent at high levels, with singular values of J
-twelve orders apart; in JᵀJ = RᵀR they are twenty-four apart, more than double precision has. Where
-that matters, R comes from J itself: rows arrive part by part, and each part is factorised together
-with the triangle of those before. It takes three times the operations of the sum.
+J = −dr/dθ, Q with orthonormal columns, R triangular. Basis functions are nearly dependent at high
+levels, with singular values of J twelve orders apart; in JᵀJ = RᵀR they would be twenty-four apart,
+more than double precision has. So R comes from J itself: rows arrive part by part, and each part is
+factorised together with the triangle of those before.
 
 Columns are in the order (x, c), linear coefficients first: eliminating x leaves the lower right
 corner of the triangle, variable projection's own problem (:mod:`.least_squares`).
@@ -15,14 +14,12 @@ corner of the triangle, variable projection's own problem (:mod:`.least_squares`
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky
 from scipy.linalg.lapack import dgeqrt, dtpqrt
 
 from mentor.fit.loss import LabelledSet, weighted_rows
 from mentor.kernel import Kernel
 
 _PANEL = 64  # columns of a block of reflections
-_TINY = 1e-13  # added to the unit diagonal of sums that are factorised
 _PART = 4  # least rows of a part of J, in units of its columns
 
 
@@ -34,8 +31,6 @@ class Linearised:
     """[R z; 0 ρ], shape (m + 1, m + 1), columns in the order (x, c, r)."""
     radial_count: int
     """p, the number of radial coefficients c."""
-    precise: bool = True
-    """Whether it comes from J itself, not from sums."""
 
     @property
     def loss(self) -> float:
@@ -82,43 +77,14 @@ class Linearised:
         return _reduced(self.triangle, prior, len(roots))
 
 
-def linearised(kernel: Kernel, labelled: LabelledSet, precise: bool = True) -> Linearised:
-    """The loss linearised at the parameters of ``kernel``: memory does not grow with the labels.
-
-    Unless it is to be ``precise``, it comes from sums, if these have a Cholesky factor.
-    """
-    triangle = None if precise else _cholesky(labelled.total(_sums, kernel))
-    if triangle is not None:
-        return Linearised(triangle, kernel.radial_count, precise=False)
+def linearised(kernel: Kernel, labelled: LabelledSet) -> Linearised:
+    """The loss linearised at the parameters of ``kernel``: memory does not grow with the labels."""
     return Linearised(labelled.total(_triangle, kernel, together=joined), kernel.radial_count)
 
 
 def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The triangle of the rows of two."""
     return _reduced(one, other, len(other))
-
-
-def _sums(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
-    """[J_x, J_c, r]ᵀ[J_x, J_c, r]."""
-    m = kernel.parameter_count
-    sums = np.zeros((m + 1, m + 1))
-    for part in labelled.chunks(m + 1, 2 * (m + 1)):
-        rows = weighted_rows(kernel, part, _columns(kernel))
-        sums += rows.T @ rows
-    return sums
-
-
-def _cholesky(sums: np.ndarray) -> np.ndarray | None:
-    """The triangle of which ``sums`` are the products; None where rounding leaves none."""
-    sizes = np.sqrt(np.diag(sums))
-    units = 1.0 / np.where(sizes > 0, sizes, 1.0)
-    scaled = sums * units * units[:, None]
-    scaled[np.diag_indices(len(sizes) - 1)] += _TINY
-    scaled[-1, -1] = max(scaled[-1, -1], _TINY)
-    try:
-        return cholesky(scaled, check_finite=False) * sizes
-    except LinAlgError:
-        return None
 
 
 def _triangle(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:

@@ -34,7 +34,7 @@ SMOOTHNESS = 4
 OF_LEVEL = 2
 """Power of level/highest level in w_k."""
 
-WEAKEST, STRONGEST = 1e-20, 1e2
+WEAKEST, STRONGEST = 1e-28, 1e2
 _LARGEST_CHANGE = 10.0  # of a strength at a time
 _UNIT = 1e-12
 
