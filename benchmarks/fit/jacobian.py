@@ -42,7 +42,7 @@ def measure(structures: list[Atoms], level: int, species: int, seconds: float) -
     nb = neighbourhoods(structures, CUTOFF, potential.elements)
     labelled = labelled_set(with_zeros(structures), nb, Weights())
     columns = np.arange(potential.parameter_count)
-    parts = list(labelled.chunks(len(columns)))
+    parts = list(labelled.chunks())
     kernel = potential.kernel
 
     def rows() -> None:

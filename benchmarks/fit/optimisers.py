@@ -167,7 +167,7 @@ def linear_share(problem: Problem, theta: np.ndarray) -> float:
     seconds = []
     for columns in (np.arange(problem.radial_count, len(theta)), np.arange(len(theta))):
         begin = time.process_time()
-        for part in labelled.chunks(len(theta) + 1):
+        for part in labelled.chunks():
             rows = kernel.weighted_rows(
                 part.neighbourhoods,
                 energy_weights=part.energy_weights,

@@ -6,7 +6,7 @@ import pytest
 import samples
 from mentor.fit.least_squares import Point
 from mentor.fit.linearised import Linearised, joined, linearised
-from mentor.fit.loss import Weights, labelled_set, loss, weighted_rows
+from mentor.fit.loss import LabelledSet, Weights, labelled_set, loss, weighted_rows
 from mentor.fit.prior import Prior
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
@@ -45,8 +45,7 @@ def test_parts_make_the_same_triangle(problem, monkeypatch):
     potential, labelled = problem
     whole = linearised(potential.kernel, labelled)
     one, other = (linearised(potential.kernel, labelled.part(*each)) for each in ((0, 3), (3, 8)))
-    monkeypatch.setattr("mentor.fit.loss._CHUNK", 1)
-    monkeypatch.setattr("mentor.fit.linearised._PART", 0.2)
+    monkeypatch.setattr(LabelledSet.chunks, "__defaults__", (1,))
     streamed = linearised(potential.kernel, labelled)
     for triangle in (
         one.together(other).triangle,

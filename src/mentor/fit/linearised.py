@@ -5,7 +5,7 @@
 J = −dr/dθ, Q with orthonormal columns, R triangular. Basis functions are nearly dependent at high
 levels, with singular values of J twelve orders apart; in JᵀJ = RᵀR they would be twenty-four apart,
 more than double precision has. So R comes from J itself: rows arrive part by part, and each part is
-factorised together with the triangle of those before.
+reflected into the triangle of those before.
 
 Columns are in the order (x, c), linear coefficients first: eliminating x leaves the lower right
 corner of the triangle, variable projection's own problem (:mod:`.least_squares`).
@@ -14,13 +14,12 @@ corner of the triangle, variable projection's own problem (:mod:`.least_squares`
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dgeqrt, dtpqrt
+from scipy.linalg.lapack import dtpqrt
 
 from mentor.fit.loss import LabelledSet, weighted_rows
 from mentor.kernel import Kernel
 
 _PANEL = 64  # columns of a block of reflections
-_PART = 4  # least rows of a part of J, in units of its columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +89,11 @@ def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _triangle(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
     """The triangular factor of [J_x, J_c, r]."""
     m = kernel.parameter_count
-    triangle = np.zeros((0, m + 1))
-    for part in labelled.chunks(m + 1, _PART * (m + 1)):
+    triangle = np.zeros((m + 1, m + 1), order="F")
+    for part in labelled.chunks():
         rows = weighted_rows(kernel, part, _columns(kernel))
-        known = len(triangle)
-        stack = np.zeros((max(known + len(rows), m + 1), m + 1), order="F")
-        stack[:known], stack[known : known + len(rows)] = triangle, rows
-        triangle = np.triu(dgeqrt(min(_PANEL, m + 1), stack, overwrite_a=1)[0][: m + 1])
-    return triangle if len(triangle) else np.zeros((m + 1, m + 1))
+        triangle = _reduced(triangle, rows, 0, overwrite_a=1, overwrite_b=1)
+    return triangle
 
 
 def _columns(kernel: Kernel) -> np.ndarray:
@@ -105,6 +101,8 @@ def _columns(kernel: Kernel) -> np.ndarray:
     return np.roll(np.arange(kernel.parameter_count), -kernel.radial_count)
 
 
-def _reduced(triangle: np.ndarray, more: np.ndarray, triangular: int) -> np.ndarray:
+def _reduced(
+    triangle: np.ndarray, more: np.ndarray, triangular: int, **overwriting: int
+) -> np.ndarray:
     """The triangular factor of both, the last rows of ``more`` being so many of a triangle."""
-    return dtpqrt(triangular, min(_PANEL, len(triangle)), triangle, more)[0]
+    return dtpqrt(triangular, min(_PANEL, len(triangle)), triangle, more, **overwriting)[0]

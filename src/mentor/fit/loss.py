@@ -36,7 +36,8 @@ TERM_WEIGHTS = ("energy_weight", "force_weight", "stress_weight")
 """Names in ``atoms.info`` of factors of one of its terms; 1 where they are absent. Those of the
 forces of each atom are in ``atoms.arrays["force_weight"]``, shape (N,)."""
 
-_CHUNK = 32_000_000  # bytes of Jacobian held at a time
+ROWS = 2048
+"""Of the Jacobian held at a time: enough for products of matrices, few enough for little memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +113,11 @@ class LabelledSet:
             *(self.energy_weights, self.force_weights, self.virial_weights),
         )
 
-    def chunks(self, columns: int, least: int = 1) -> Iterator["LabelledSet"]:
-        """Parts whose Jacobian with ``columns`` columns takes bounded memory.
-
-        They have ``least`` rows or more, as far as there are so many.
-        """
+    def chunks(self, rows: int = ROWS) -> Iterator["LabelledSet"]:
+        """Parts with about so many rows of the Jacobian, none smaller than a structure."""
         if self.neighbourhoods.structure_count == 0:
             return
-        rows = np.cumsum(3 * self.neighbourhoods.atom_counts + 7)
-        chunk = rows // max(_CHUNK // (8 * columns), least)
+        chunk = np.cumsum(3 * self.neighbourhoods.atom_counts + 7) // rows
         edges = np.flatnonzero(np.diff(chunk, prepend=-1, append=chunk[-1] + 1))
         for start, stop in pairwise(edges):
             yield self.part(int(start), int(stop))
