@@ -1,19 +1,14 @@
 """``mentor train``: from labelled structures to a potential."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-from ase import Atoms
-from ase.data import atomic_numbers
-
 from mentor import plots, progress
 from mentor.active import build_active_set
-from mentor.evaluation import given_structures
 from mentor.exceptions import InputError, StorageError
 from mentor.fit.automatic import choose, parse_budget
 from mentor.fit.beginning import beginning, few_labels, radius, untrained, with_potential
@@ -21,6 +16,7 @@ from mentor.fit.checks import Checked, check
 from mentor.fit.choice import Choice, Setting
 from mentor.fit.committee import Committee, Lesson
 from mentor.fit.comparison import compare
+from mentor.fit.data import TrainingData, elements_of, training_data
 from mentor.fit.disagreement import AFTER, disagreements
 from mentor.fit.errors import error_table
 from mentor.fit.findings import Finding, in_order
@@ -33,33 +29,14 @@ from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
 from mentor.fit.settings import TrainSettings
 from mentor.fit.watching import Watch, own_progress
-from mentor.fit.weighing import weighted
 from mentor.parallel import led
 from mentor.potential import Potential
 from mentor.settings import command
-from mentor.structures import check_structures, labels
+from mentor.structures import check_structures
 from mentor.uncertainty import Posterior, posterior_path
 
 _WARNED = 10
 _LEAST_LEFT = 0.1  # part of the budget that the fit after a search has at least
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """All structures given, and which of them are set aside."""
-
-    given: list[Atoms]
-    fitted: list[int]
-    """Numbers in ``given``."""
-    set_aside: list[int]
-    validation: list[Atoms]
-    """Those set aside, or those of another file."""
-    test: list[Atoms]
-
-    @property
-    def structures(self) -> list[Atoms]:
-        """Those that are fitted to."""
-        return [self.given[s] for s in self.fitted]
 
 
 @command(TrainSettings)
@@ -99,8 +76,8 @@ def train(settings: TrainSettings) -> TrainResult:
     settings = _with_paths(settings)
     memory = _memory(settings)
     settings = with_potential(settings)
-    data = _data(settings)
-    elements = _elements(settings, data.structures)
+    data = training_data(settings)
+    elements = elements_of(settings, data.structures)
     for structures, source in ((data.validation, "validation"), (data.test, "test")):
         if structures:
             check_structures(structures, elements, source)
@@ -157,55 +134,6 @@ def _with_paths(settings: TrainSettings) -> TrainSettings:
     return replace(settings, **paths)
 
 
-def _data(settings: TrainSettings) -> _Data:
-    """Training, validation and test structures, with the weights of groups and species."""
-    elements = settings.elements or None
-    if settings.potential is not None:
-        elements = settings.potential.elements
-    given = given_structures(settings.data, elements)
-    source = settings.data if isinstance(settings.data, Path | str) else "data"
-    if all(labels(atoms).energy is None for atoms in given):
-        raise InputError(
-            f"{source}: none of its {len(given)} structures has an energy; "
-            "label them with a QM code first"
-        )
-    given = weighted(given, settings.group_weights, settings.species_weights)
-    test = [] if settings.test is None else given_structures(settings.test, elements)
-    set_aside = _set_aside(settings, len(given))
-    fitted = [s for s in range(len(given)) if s not in set(set_aside)]
-    validation = [given[s] for s in set_aside]
-    if settings.validation is not None:
-        if settings.validation_fraction:
-            raise InputError("give either validation or validation_fraction, not both")
-        validation = given_structures(settings.validation, elements)
-    return _Data(given, fitted, set_aside, validation, test)
-
-
-def _set_aside(settings: TrainSettings, count: int) -> list[int]:
-    """Numbers of the structures that validate, among ``count``."""
-    part = settings.validation_fraction
-    if not 0 <= part < 1:
-        raise InputError(f"validation_fraction = {part} must lie between 0 and 1")
-    number = round(part * count)
-    if part and not 0 < number < count:
-        raise InputError(
-            f"validation_fraction = {part} of {count} structures "
-            f"sets {number} aside; give more data or another fraction"
-        )
-    return sorted(np.random.default_rng(settings.seed).permutation(count)[:number].tolist())
-
-
-def _elements(settings: TrainSettings, structures: list[Atoms]) -> tuple[str, ...]:
-    """Those of the potential, all of which the structures may have."""
-    if settings.potential is not None:
-        elements = settings.potential.elements
-    else:
-        found = {symbol for atoms in structures for symbol in atoms.get_chemical_symbols()}
-        elements = settings.elements or tuple(sorted(found, key=atomic_numbers.__getitem__))
-    check_structures(structures, elements, "data")
-    return elements
-
-
 def _leaves_a_choice(settings: TrainSettings) -> bool:
     return settings.potential is None and None in _setting(settings)
 
@@ -217,7 +145,7 @@ def _setting(settings: TrainSettings) -> Setting:
 
 def _choice(
     settings: TrainSettings,
-    data: _Data,
+    data: TrainingData,
     elements: tuple[str, ...],
     checked: Checked | None,
     begin: float,
@@ -267,7 +195,7 @@ def _warn(findings: Sequence[Finding]) -> None:
 def _fitted(
     settings: TrainSettings,
     start: Potential,
-    data: _Data,
+    data: TrainingData,
     checked: Checked | None,
     seconds: float | None,
     memory: Memory | None,
@@ -301,7 +229,7 @@ def _fitted(
 
 def _taught(
     settings: TrainSettings,
-    data: _Data,
+    data: TrainingData,
     elements: tuple[str, ...],
     checked: Checked | None,
     seconds: float | None,
@@ -353,7 +281,7 @@ def _memory(settings: TrainSettings) -> Memory | None:
 def _result(
     settings: TrainSettings,
     fitted: FitResult,
-    data: _Data,
+    data: TrainingData,
     checked: Checked | None,
     choice: Choice | None,
 ) -> TrainResult:
@@ -386,7 +314,7 @@ def _result(
     )
 
 
-def _draw(path: Path, potential: Potential, data: _Data) -> None:
+def _draw(path: Path, potential: Potential, data: TrainingData) -> None:
     sets = {"training": data.structures, "validation": data.validation, "test": data.test}
     sets = {name: structures for name, structures in sets.items() if structures}
     elements = potential.elements
