@@ -2,17 +2,23 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ase.io import write
 
 import mentor
+import samples
 from mentor.cli.commands import COMMANDS
 from mentor.cli.main import main
+from mentor.fit import checkpoint
+from mentor.structures import with_labels
 
 
 def one_line(text: str) -> str:
@@ -182,6 +188,38 @@ def test_interruption_is_one_line(mentor_command, monkeypatch):
     done = mentor_command("init", "--elements", "Ag", "--output", "x.mtp")
     assert done.code == 130
     assert one_line(done.err) == "mentor: interrupted"
+
+
+def test_a_stopped_training_says_how_to_go_on(mentor_command, monkeypatch, tmp_path):
+    """And what it says makes the same potential."""
+    truth, structures = samples.potential(2, level=4, seed=3), []
+    for seed in range(6):
+        atoms = samples.structure("triclinic crystal", 2, seed)
+        atoms.calc = truth.calculator()
+        structures.append(with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces()))
+    write(tmp_path / "data.xyz", structures)
+    options = ["--level", 4, "--cutoff", 4, "--radial-basis-size", 5, "--max-iterations", 8]
+
+    def train(name, *more):
+        output = tmp_path / name
+        return mentor_command("train", tmp_path / "data.xyz", *options, "--output", output, *more)
+
+    assert train("whole.mtp").code == 0
+    save = checkpoint.save
+
+    def stop(path, stand, mark):
+        save(path, stand, mark)
+        if stand.history[-1].number == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", stop)
+        done = train("pot.mtp")
+    assert done.code == 130
+    assert "run the same command with --resume to go on" in done.err
+    assert train("pot.mtp", "--resume").code == 0
+    whole, resumed = (mentor.load(tmp_path / name) for name in ("whole.mtp", "pot.mtp"))
+    assert np.array_equal(whole.parameters, resumed.parameters)
 
 
 def as_init(function):

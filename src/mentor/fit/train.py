@@ -1,6 +1,7 @@
 """``mentor train``: from labelled structures to a potential."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -90,13 +91,14 @@ def train(settings: TrainSettings) -> TrainResult:
         choice = _choice(settings, data, elements, checked, begin)
         settings = replace(settings, **choice.chosen.setting._asdict(), starts=choice.starts)
         left = max(begin + budget - perf_counter(), _LEAST_LEFT * budget)
-    if settings.committee > 1:
-        fitted, lesson = _taught(settings, data, elements, checked, left)
-    else:
-        start = beginning(settings, data.structures, elements)
-        if settings.potential is None and few_labels(start, data.structures):
-            progress.message("labels are few for this level: committee = 8 makes more of them")
-        fitted, lesson = _fitted(settings, start, data, checked, left, memory), None
+    with _resumable(settings, choice):
+        if settings.committee > 1:
+            fitted, lesson = _taught(settings, data, elements, checked, left)
+        else:
+            start = beginning(settings, data.structures, elements)
+            if settings.potential is None and few_labels(start, data.structures):
+                progress.message("labels are few for this level: committee = 8 makes more of them")
+            fitted, lesson = _fitted(settings, start, data, checked, left, memory), None
     result = replace(_result(settings, fitted.fitted, data, checked, choice), lesson=lesson)
     if settings.output is not None:
         result.potential.save(settings.output)
@@ -110,7 +112,7 @@ def train(settings: TrainSettings) -> TrainResult:
             result = replace(result, files=(*result.files, path))
     done = len(fitted.fitted.history) <= settings.max_iterations
     if settings.checkpoint is not None and (done or settings.robust):
-        for path in (settings.checkpoint, *_member_checkpoints(settings)):
+        for path in _checkpoints(settings):
             path.unlink(missing_ok=True)
     return replace(result, seconds=perf_counter() - begin)
 
@@ -258,6 +260,24 @@ def _taught(
         fitted = _fitted(own, pupil, others, None, half, None)
         task.advance()
     return fitted, lesson
+
+
+@contextmanager
+def _resumable(settings: TrainSettings, choice: Choice | None) -> Iterator[None]:
+    """Say how to go on where the user stops the fit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any(path.exists() for path in _checkpoints(settings)) and not settings.robust:
+            chosen = "" if choice is None else f"{choice.options} "
+            progress.message(f"stopped; run the same command with {chosen}--resume to go on")
+        raise
+
+
+def _checkpoints(settings: TrainSettings) -> list[Path]:
+    """Of the fit, and of those of a committee before it."""
+    own = settings.checkpoint
+    return [] if own is None else [own, *_member_checkpoints(settings)]
 
 
 def _member_checkpoints(settings: TrainSettings) -> list[Path]:
