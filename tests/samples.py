@@ -7,13 +7,17 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 from numpy.polynomial.chebyshev import chebvander
+from tblite.ase import TBLite
 
 import mentor
+from mentor import integrator
 from mentor.active_set import ActiveSet
+from mentor.integrator import Ensemble
 from mentor.kernel import Kernel
 from mentor.neighbourhoods import neighbourhoods
+from mentor.structures import with_labels
 
 ELEMENTS = ("Ag", "Pd", "Cu", "Au")
 RADIAL_BASES = ("RBChebyshev", "RBChebyshev_repuls", "BChebyshev", "RBChebyshev_zbl")
@@ -185,3 +189,17 @@ CORE_DAMAGE = [
     ("RBChebyshev_zbl", "RBChebyshev", "core_radii", "needs radial_basis_type = RBChebyshev_zbl"),
 ]
 """Text to replace, its replacement, the line that is named, and the message."""
+
+
+def methanol(count: int, seed: int = 0, temperature: float = 600.0) -> list[Atoms]:
+    """Methanol as GFN2-xTB sees it at ``temperature``, labelled."""
+    rng = np.random.default_rng(seed)
+    atoms = molecule("CH3OH")
+    atoms.calc = TBLite(method="GFN2-xTB", verbosity=0)
+    integrator.thermalise(atoms, temperature, rng)
+    ensemble = Ensemble(temperature=temperature, timestep=1.0, friction=0.05)
+    found = []
+    for step in integrator.run(atoms, ensemble, rng, 20 * count + 100):
+        if step > 100 and step % 20 == 0:
+            found.append(with_labels(atoms, atoms.get_potential_energy(), atoms.get_forces()))
+    return found

@@ -2,7 +2,9 @@
 
     python benchmarks/fit/molecules.py FOLDER [--sets NAME ...] [--counts N ...] [--seeds N]
                                        [--levels LEVEL] [--level-weights W W W] [--starts N]
-                                       [--committee N] [--json FILE]
+                                       [--committee N] [--cutoff Å] [--radial-basis-size N]
+                                       [--higher-levels LEVEL ...] [--higher-iterations N]
+                                       [--json FILE]
 
 FOLDER holds rmd17_ethanol, rmd17_aspirin and 3bpa with train.xyz and test.xyz. Trained on the first
 N geometries with few starts; all settings but these, level, cutoff and tolerance are defaults. Mean
@@ -28,7 +30,6 @@ LINEAR_ACE = {
 }
 """Errors of energies (meV) and forces (meV/Å) by number of geometries."""
 
-CUTOFF = 4.0
 TOLERANCE = 0.01
 
 
@@ -55,6 +56,10 @@ def main() -> None:
     options.add_argument("--level-weights", type=int, nargs=3, default=(2, 4, 1), metavar="W")
     options.add_argument("--starts", type=int, default=6)
     options.add_argument("--committee", type=int, default=1)
+    options.add_argument("--higher-levels", type=int, nargs="+", default=())
+    options.add_argument("--higher-iterations", type=int, default=3)
+    options.add_argument("--cutoff", type=float, default=4.0)
+    options.add_argument("--radial-basis-size", type=int, default=10)
     options = parsed(options)
     record = Record("molecules")
     for name in options.sets:
@@ -69,7 +74,10 @@ def main() -> None:
                 seeds=options.seeds,
                 level=options.levels[0],
                 level_weights=tuple(options.level_weights),
-                cutoff=CUTOFF,
+                cutoff=options.cutoff,
+                radial_basis_size=options.radial_basis_size,
+                higher_levels=tuple(options.higher_levels),
+                higher_iterations=options.higher_iterations,
                 tolerance=TOLERANCE,
                 starts=options.starts,
                 committee=options.committee,

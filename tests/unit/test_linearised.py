@@ -5,7 +5,7 @@ import pytest
 
 import samples
 from mentor.fit.least_squares import Point
-from mentor.fit.linearised import Linearised, joined, linearised
+from mentor.fit.linearised import Linearised, joined, linearised, linearised_apart
 from mentor.fit.loss import LabelledSet, Weights, labelled_set, loss, weighted_rows
 from mentor.fit.prior import Prior
 from mentor.neighbourhoods import neighbourhoods
@@ -57,6 +57,27 @@ def test_parts_make_the_same_triangle(problem, monkeypatch):
         assert np.abs(same.matrix - whole.matrix).max() <= 1e-12 * np.abs(whole.matrix).max()
         assert np.abs(same.vector - whole.vector).max() <= 1e-12 * np.abs(whole.vector).max()
         assert same.loss == pytest.approx(whole.loss, rel=1e-12)
+
+
+def test_structures_set_aside_are_a_tenth_and_nothing_is_lost():
+    potential = samples.potential(2, level=4, seed=3)
+    structures = []
+    for seed in range(60):
+        atoms = samples.structure("triclinic crystal", 2, seed)
+        structures.append(with_labels(atoms, float(seed), 0.1 * atoms.positions))
+    nb = neighbourhoods(structures, potential.max_dist, potential.elements)
+    labelled = labelled_set(structures, nb, Weights())
+    whole = linearised(potential.kernel, labelled)
+    kept, aside = linearised_apart(potential.kernel, labelled)
+    both = kept.together(aside)
+    assert np.abs(both.matrix - whole.matrix).max() <= 1e-12 * np.abs(whole.matrix).max()
+    assert both.loss == pytest.approx(whole.loss, rel=1e-12)
+    assert 0.05 <= aside.triangle[0, 0] ** 2 / both.triangle[0, 0] ** 2 <= 0.15
+    step = 1e-3 * np.random.default_rng(0).normal(size=potential.parameter_count)
+    there = potential.with_parameters(potential.parameters + step)
+    expected = loss(there.kernel, labelled).value
+    found = kept.loss_after(step) + aside.loss_after(step)
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_residuals_move_with_a_step(problem):

@@ -1,13 +1,14 @@
 """The potential that a training begins with: the given one, or one that suits the structures."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from ase import Atoms
 
 from mentor import potential as potentials
 from mentor.basis import LEVEL_WEIGHTS
 from mentor.exceptions import InputError
-from mentor.fit.growth import grown
+from mentor.fit.growth import grown, level_of
 from mentor.fit.settings import TrainSettings
 from mentor.fit.survey import label_count, suitable_cutoffs
 from mentor.potential import Potential, opened
@@ -37,8 +38,9 @@ def with_potential(settings: TrainSettings) -> TrainSettings:
             weights = weights or LEVEL_WEIGHTS
         if None not in (settings.level, settings.cutoff):
             size = size or RADIAL_BASIS_SIZE
-        return replace(settings, radial_basis_size=size, level_weights=weights)
-    if settings.level_weights and settings.level is None:
+        settings = replace(settings, radial_basis_size=size, level_weights=weights)
+        return _with_higher_levels(settings, settings.level)
+    if settings.level_weights and settings.level is None and not settings.higher_levels:
         raise InputError("level_weights beside a potential need the level to grow it to")
     if not isinstance(potential, Potential):
         potential = potentials.load(potential)
@@ -52,7 +54,27 @@ def with_potential(settings: TrainSettings) -> TrainSettings:
         elements=settings.elements or None,
         seed=settings.seed,
     )
-    return replace(settings, potential=larger)
+    settings = replace(settings, potential=larger)
+    if not settings.higher_levels:
+        return settings
+    weights = settings.level_weights or LEVEL_WEIGHTS
+    return _with_higher_levels(settings, settings.level or level_of(larger, weights))
+
+
+def _with_higher_levels(settings: TrainSettings, level: int | None) -> TrainSettings:
+    """The settings, if what follows the fit at ``level`` makes sense."""
+    higher = settings.higher_levels
+    if higher and level is None:
+        raise InputError("higher_levels need the level at which to begin")
+    if higher and (settings.robust or settings.committee > 1):
+        raise InputError("higher_levels follow neither a robust fit nor a committee; leave one out")
+    if any(after <= before for before, after in pairwise((level, *higher))):
+        raise InputError(
+            f"higher_levels = {','.join(map(str, higher))} must rise, from above the level, {level}"
+        )
+    if settings.higher_iterations < 0:
+        raise InputError(f"higher_iterations = {settings.higher_iterations} must not be negative")
+    return settings
 
 
 def radius(settings: TrainSettings, structures: list[Atoms]) -> float:

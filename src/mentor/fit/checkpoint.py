@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,7 @@ def save(path: str | os.PathLike[str], stand: Progress, mark: str) -> None:
         accepted=stand.state.accepted,
         optimal=stand.state.optimal,
         successes=stand.state.successes,
-        prior=[stand.state.prior.radial, stand.state.prior.moments],
+        prior=astuple(stand.state.prior),
         best=stand.best,
         history=json.dumps([asdict(each) for each in stand.history]),
     )
@@ -109,7 +109,8 @@ def load(path: str | os.PathLike[str], problem: Problem, mark: str) -> Progress:
             arrays = dict(stored)
         history = tuple(_iteration(each) for each in json.loads(str(arrays["history"])))
         theta, scales, best = arrays["theta"], arrays["former_scales"], arrays["best"]
-        prior, successes = Prior(*arrays["prior"].tolist()), int(arrays["successes"])
+        radial, moments, judged = arrays["prior"].tolist()
+        prior, successes = Prior(radial, moments, bool(judged)), int(arrays["successes"])
         precision = arrays["precision"]
         damping, growth = float(arrays["damping"]), float(arrays["growth"])
         accepted, optimal = bool(arrays["accepted"]), bool(arrays["optimal"])

@@ -142,7 +142,7 @@ def fit(
         elif starts > 1:
             state = start(potential, part, starts, seed, begun + seconds / 2)
         else:
-            state = begin(problem, potential.parameters)
+            state = begin(problem, potential.parameters, steps=max_iterations > 0)
         stand = _with_iteration(problem, judge, state, None)
     with progress.task("fit", max_iterations) as task:
         task.advance(stand.history[-1].number, _note(stand.history[-1]))

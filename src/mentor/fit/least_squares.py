@@ -20,14 +20,15 @@ The gauge f_μ → Σ_{μ'≤μ} A_{μμ'} f_μ' leaves the energy as it is: its
 and the damped step hardly moves along them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from mentor.fit.linearised import Linearised, linearised
-from mentor.fit.loss import LabelledSet
+from mentor.fit.linearised import Linearised, linearised, linearised_apart
+from mentor.fit.loss import LabelledSet, loss
 from mentor.fit.prior import Prior
 from mentor.potential import Potential
 
@@ -40,6 +41,9 @@ SMALLEST_DAMPING = 1e-12
 _FORGETTING = 0.7  # of the scales D from step to step
 _EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
 _SETTLING = 8  # choices of the prior, one after the other, where a fit goes on
+_DETERMINED = 20.0  # labels per parameter from which on the evidence is to be trusted
+_LEAST_JUDGES = 100  # structures, a tenth of which can choose a prior
+_FIRST_EXPONENT, _STRIDE, _EXPONENTS = -14.0, 4.0, (-28.0, -2.0)  # of ten, for strengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,10 @@ class Problem:
     def linearised(self, theta: np.ndarray) -> Linearised:
         """The loss linearised at ``theta``."""
         return linearised(self.at(theta).kernel, self.labelled)
+
+    def linearised_apart(self, theta: np.ndarray) -> tuple[Linearised, Linearised]:
+        """The same of nine tenths of the structures, and of those set aside."""
+        return linearised_apart(self.at(theta).kernel, self.labelled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,17 +224,29 @@ def advance(problem: Problem, state: State) -> State:
     )
 
 
-def begin(problem: Problem, theta: np.ndarray, prior: Prior | None = None) -> State:
+def begin(
+    problem: Problem, theta: np.ndarray, prior: Prior | None = None, steps: bool = True
+) -> State:
     """The state at ``theta`` with its linear coefficients replaced by the optimal ones.
 
     Without a ``prior`` it is a weak one or, where ``theta`` is better than that allows, the one
-    that the evidence asks for.
+    that structures set aside choose where parameters are many, else the evidence. J_c there, which
+    only ``steps`` need, is half of the work.
     """
-    here = point(problem, theta, prior or FIRST_PRIOR)
-    if prior is None:
-        good = here.linearised.loss < here.objective
-        prior = _settled(problem, here) if good else FIRST_PRIOR
-        here = _with_prior(problem, here, prior)
+    if prior is None and _with_misfit(problem, theta):
+        kept, others = problem.linearised_apart(theta)
+        prior = _judged(problem, theta, kept, others)
+        linear = kept.together(others)
+        del kept, others
+        here = Point(theta, linear, prior.precision(problem.potential, linear), None, problem.mean)
+    else:
+        here = point(problem, theta, prior or FIRST_PRIOR)
+        if prior is None:
+            good = here.linearised.loss < here.objective
+            prior = _settled(problem, here) if good else FIRST_PRIOR
+            here = _with_prior(problem, here, prior)
+    if not steps:
+        return State(here, optimal=False, prior=prior)
     return State(point(problem, here.solved, prior), prior=prior)
 
 
@@ -237,3 +257,55 @@ def _settled(problem: Problem, here: Point) -> Prior:
         here = _with_prior(problem, here, prior)
         prior = prior.improved(problem, here)
     return prior
+
+
+def _with_misfit(problem: Problem, theta: np.ndarray) -> bool:
+    """Whether θ is that of a trained potential, and more freedom still removes what it leaves.
+
+    The evidence takes that for noise, and its prior is far too strong (decision 0022).
+    """
+    labelled = problem.labelled
+    if labelled.structure_count < _LEAST_JUDGES:
+        return False
+    if labelled.count > _DETERMINED * len(theta):
+        return False
+    now, blank = (loss(problem.at(each).kernel, labelled) for each in (theta, 0.0 * theta))
+    return now.value < blank.value / 2
+
+
+def _judged(problem: Problem, theta: np.ndarray, kept: Linearised, others: Linearised) -> Prior:
+    """The prior with which the fit to the structures ``kept`` errs least on the ``others``.
+
+    Errors change little over orders of magnitude of the strength, so these are steps of four; the
+    minimum is that of the parabola through the least error and its neighbours.
+    """
+    potential = problem.potential
+
+    def error(exponent: float) -> float:
+        prior = replace(FIRST_PRIOR, moments=10.0**exponent)
+        here = Point(theta, kept, prior.precision(potential, kept), None, problem.mean)
+        return max(others.loss_after(here.solved - theta), np.finfo(float).tiny)
+
+    return replace(FIRST_PRIOR, moments=10.0 ** _least(error), judged=True)
+
+
+def _least(error: Callable[[float], float]) -> float:
+    """Where the error, a positive function of log₁₀ α, is least."""
+    best, step = _FIRST_EXPONENT, -_STRIDE
+    found = {each: error(each) for each in (best, best + step)}
+    if found[best] <= found[best + step]:
+        step = _STRIDE
+    else:
+        best += step
+    while _EXPONENTS[0] <= (there := best + step) <= _EXPONENTS[1]:
+        found[there] = error(there)
+        if found[best] <= found[there]:
+            break
+        best = there
+    else:
+        return best
+    below, least, above = (np.log(found[best + side * step]) for side in (-1, 0, 1))
+    curvature = float(below - 2.0 * least + above)
+    if not 0 < curvature < np.inf:
+        return best
+    return best + step * float(below - above) / (2.0 * curvature)

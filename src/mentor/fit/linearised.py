@@ -11,13 +11,17 @@ Columns are in the order (x, c), linear coefficients first: eliminating x leaves
 corner of the triangle, variable projection's own problem (:mod:`.least_squares`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.lapack import dtpqrt
 
-from mentor.fit.loss import LabelledSet, weighted_rows
+from mentor.fit.loss import ROWS, LabelledSet, weighted_rows
 from mentor.kernel import Kernel
+
+PARTS = 10
+"""One of so many parts of a set is set aside."""
 
 _PANEL = 64  # columns of a block of reflections
 
@@ -63,6 +67,11 @@ class Linearised:
         triangle[-1, -1] = np.sqrt(max(loss - explained, 0.0))
         return Linearised(triangle, self.radial_count)
 
+    def loss_after(self, step: np.ndarray) -> float:
+        """|r − J δθ|² after ``step``, shape (m,)."""
+        left = self.triangle[:, -1] - self.triangle[:, :-1] @ self.of_columns(step)
+        return float(left @ left)
+
     def together(self, other: "Linearised") -> "Linearised":
         """The same of the rows of both."""
         return Linearised(joined(self.triangle, other.triangle), self.radial_count)
@@ -81,19 +90,38 @@ def linearised(kernel: Kernel, labelled: LabelledSet) -> Linearised:
     return Linearised(labelled.total(_triangle, kernel, together=joined), kernel.radial_count)
 
 
+def linearised_apart(kernel: Kernel, labelled: LabelledSet) -> tuple[Linearised, Linearised]:
+    """The same of about nine tenths of the structures and of the others; structures that follow
+    each other, and are perhaps alike, stay together."""
+    kept, others = (
+        labelled.total(_triangle, kernel, apart, together=joined) for apart in (False, True)
+    )
+    return Linearised(kept, kernel.radial_count), Linearised(others, kernel.radial_count)
+
+
 def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The triangle of the rows of two."""
     return _reduced(one, other, len(other))
 
 
-def _triangle(labelled: LabelledSet, kernel: Kernel) -> np.ndarray:
-    """The triangular factor of [J_x, J_c, r]."""
+def _triangle(labelled: LabelledSet, kernel: Kernel, apart: bool | None = None) -> np.ndarray:
+    """The triangular factor of [J_x, J_c, r]; of the structures set aside, or of the others."""
     m = kernel.parameter_count
     triangle = np.zeros((m + 1, m + 1), order="F")
-    for part in labelled.chunks():
+    parts = labelled.chunks() if apart is None else _set_aside(labelled, apart)
+    for part in parts:
         rows = weighted_rows(kernel, part, _columns(kernel))
         triangle = _reduced(triangle, rows, 0, overwrite_a=1, overwrite_b=1)
     return triangle
+
+
+def _set_aside(labelled: LabelledSet, apart: bool) -> Iterator[LabelledSet]:
+    """Every tenth part of the set, or the others."""
+    nb = labelled.neighbourhoods
+    rows = 3 * len(nb.types) + 7 * nb.structure_count
+    for number, part in enumerate(labelled.chunks(min(ROWS, rows // (2 * PARTS) + 1))):
+        if (number % PARTS == PARTS // 2) == apart:
+            yield part
 
 
 def _columns(kernel: Kernel) -> np.ndarray:

@@ -104,6 +104,11 @@ class LabelledSet:
         return int(self.total(_count)[0])
 
     @property
+    def structure_count(self) -> int:
+        """Number of structures."""
+        return int(self.total(_structure_count)[0])
+
+    @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """All numbers of the set."""
         nb = self.neighbourhoods
@@ -271,6 +276,11 @@ def _count(labelled: LabelledSet) -> np.ndarray:
     forces = 3 * np.count_nonzero(labelled.force_weights)
     others = (labelled.energy_weights, labelled.virial_weights)
     return np.array([forces + sum(map(np.count_nonzero, others))], float)
+
+
+def _structure_count(labelled: LabelledSet) -> np.ndarray:
+    """Number of structures, shape (1,)."""
+    return np.array([labelled.neighbourhoods.structure_count])
 
 
 def weighted_rows(kernel: Kernel, part: LabelledSet, columns: np.ndarray) -> np.ndarray:

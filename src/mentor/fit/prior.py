@@ -45,6 +45,8 @@ class Prior:
 
     radial: float = 1e-10
     moments: float = 1e-10
+    judged: bool = False
+    """Whether structures set aside chose them; they keep them then, whatever the evidence."""
 
     def precision(self, potential: Potential, linear: Linearised) -> np.ndarray:
         """P where the problem is ``linear``; shape (m,)."""
@@ -74,6 +76,8 @@ class Prior:
 
     def improved(self, problem: "Problem", point: "Point") -> "Prior":
         """The strengths that the evidence at ``point`` asks for, a step towards them."""
+        if self.judged:
+            return self
         potential = problem.potential
         off, P = point.solved - point.mean, point.precision
         unit = unit_precision(potential, point.linearised)

@@ -43,6 +43,13 @@ class TrainSettings:
         "w0,w1,w2: levels sum w0 + w1 μ + w2 ν over the moments of a function. By default 2,4,1, "
         "as everywhere, where the level is given, and else chosen; 3,2,2 suits molecules.",
     )
+    higher_levels: tuple[int, ...] = option(
+        (),
+        "Levels to grow to after the fit, one after the other: the linear coefficients of all "
+        "functions are solved for there, and few iterations follow. Pays up to a parameter for "
+        "every three labels, where there are hundreds of structures.",
+    )
+    higher_iterations: int = option(3, "Iterations at each of them; 0 only solves.")
     cutoff: float | None = option(
         None, "Radius of the neighbourhood (max_dist); by default chosen.", unit="Å"
     )

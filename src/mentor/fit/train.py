@@ -10,6 +10,7 @@ from typing import Any
 
 from mentor import plots, progress
 from mentor.active import build_active_set
+from mentor.basis import LEVEL_WEIGHTS
 from mentor.exceptions import InputError, StorageError
 from mentor.fit.automatic import choose, parse_budget
 from mentor.fit.beginning import beginning, few_labels, radius, untrained, with_potential
@@ -22,6 +23,7 @@ from mentor.fit.disagreement import AFTER, disagreements
 from mentor.fit.errors import error_table
 from mentor.fit.findings import Finding, in_order
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.growth import grown
 from mentor.fit.incremental import Memory, memory_path, remembered
 from mentor.fit.parity import parity_plots
 from mentor.fit.posterior import posterior
@@ -37,6 +39,7 @@ from mentor.structures import check_structures
 from mentor.uncertainty import Posterior, posterior_path
 
 _WARNED = 10
+_LARGEST = 5000  # parameters of a potential with a posterior and a memory: 200 MB each
 _LEAST_LEFT = 0.1  # part of the budget that the fit after a search has at least
 
 
@@ -99,10 +102,13 @@ def train(settings: TrainSettings) -> TrainResult:
             if settings.potential is None and few_labels(start, data.structures):
                 progress.message("labels are few for this level: committee = 8 makes more of them")
             fitted, lesson = _fitted(settings, start, data, checked, left, memory), None
+            fitted = _grown(settings, fitted, data)
     result = replace(_result(settings, fitted.fitted, data, checked, choice), lesson=lesson)
     if settings.output is not None:
         result.potential.save(settings.output)
-        if settings.posterior:
+        if settings.posterior and result.potential.parameter_count > _LARGEST:
+            progress.message(f"no posterior is written beyond {_LARGEST} parameters")
+        elif settings.posterior:
             path = posterior_path(settings.output)
             _posterior(settings, result.potential, fitted, lesson).save(path)
             result = replace(result, files=(*result.files, path))
@@ -111,7 +117,7 @@ def train(settings: TrainSettings) -> TrainResult:
             fitted.fitted.memory.save(path)
             result = replace(result, files=(*result.files, path))
     done = len(fitted.fitted.history) <= settings.max_iterations
-    if settings.checkpoint is not None and (done or settings.robust):
+    if settings.checkpoint is not None and (done or settings.robust or settings.higher_levels):
         for path in _checkpoints(settings):
             path.unlink(missing_ok=True)
     return replace(result, seconds=perf_counter() - begin)
@@ -222,11 +228,16 @@ def _fitted(
             checkpoint=settings.checkpoint,
             resume=settings.resume,
             memory=memory,
-            remember=settings.memory and settings.output is not None,
+            remember=_remembers(settings, start),
             time_limit=seconds,
             **options,
         )
     return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
+
+
+def _remembers(settings: TrainSettings, start: Potential) -> bool:
+    last = settings.output is not None and not settings.higher_levels
+    return settings.memory and last and start.parameter_count <= _LARGEST
 
 
 def _taught(
@@ -262,6 +273,32 @@ def _taught(
     return fitted, lesson
 
 
+def _grown(settings: TrainSettings, fitted: RobustFit, data: TrainingData) -> RobustFit:
+    """The fit, grown to the higher levels one after the other."""
+    weights = settings.level_weights or LEVEL_WEIGHTS
+    for number, level in enumerate(settings.higher_levels, 1):
+        potential = fitted.fitted.potential
+        larger = grown(potential, level=level, level_weights=weights, seed=settings.seed)
+        path = _beside(settings.checkpoint, level)
+        own = replace(
+            settings,
+            potential=larger,
+            transfer=False,
+            higher_levels=settings.higher_levels[number:],
+            max_iterations=settings.higher_iterations,
+            checkpoint=path,
+            log=_beside(settings.log, level),
+            resume=settings.resume and path.exists(),
+        )
+        fitted = _fitted(own, larger, data, None, None, None)
+    return fitted
+
+
+def _beside(path: Path | None, what: int) -> Path | None:
+    """``path`` for something that belongs to it."""
+    return None if path is None else path.with_name(f"{path.stem}-{what}{path.suffix}")
+
+
 @contextmanager
 def _resumable(settings: TrainSettings, choice: Choice | None) -> Iterator[None]:
     """Say how to go on where the user stops the fit."""
@@ -275,9 +312,12 @@ def _resumable(settings: TrainSettings, choice: Choice | None) -> Iterator[None]
 
 
 def _checkpoints(settings: TrainSettings) -> list[Path]:
-    """Of the fit, and of those of a committee before it."""
+    """Of the fit, of those of a committee before it, and of those at higher levels after it."""
     own = settings.checkpoint
-    return [] if own is None else [own, *_member_checkpoints(settings)]
+    if own is None:
+        return []
+    higher = [_beside(own, level) for level in settings.higher_levels]
+    return [own, *_member_checkpoints(settings), *higher]
 
 
 def _member_checkpoints(settings: TrainSettings) -> list[Path]:
@@ -285,8 +325,7 @@ def _member_checkpoints(settings: TrainSettings) -> list[Path]:
     path = settings.checkpoint
     if path is None or settings.committee <= 1:
         return []
-    names = [f"{path.stem}-{number}{path.suffix}" for number in range(settings.committee)]
-    return [path.with_name(name) for name in names]
+    return [_beside(path, number) for number in range(settings.committee)]
 
 
 def _memory(settings: TrainSettings) -> Memory | None:
