@@ -7,10 +7,6 @@ import mentor
 import samples
 from mentor.exceptions import InputError
 from mentor.fit import checkpoint, least_squares
-from mentor.fit.growth import grown
-from mentor.fit.least_squares import Problem, advance, begin
-from mentor.fit.loss import Weights, labelled_set
-from mentor.neighbourhoods import neighbourhoods
 
 QUICK = {
     "level": 14,
@@ -25,8 +21,8 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def many():
-    """150 structures, 19 labels each."""
-    return samples.methanol(150)
+    """300 structures, 19 labels each."""
+    return samples.methanol(300)
 
 
 @pytest.fixture(scope="module")
@@ -39,41 +35,31 @@ def low(many):
     return mentor.train(many, **QUICK).potential
 
 
-def higher(low, many, unseen, level):
-    """The potential at a higher level, solved for once, and its force RMSE in eV/Å."""
+def higher(low, many, unseen, iterations=0):
+    """The potential at a higher level, and its force MAE in eV/Å."""
     options = {name: QUICK[name] for name in ("level_weights", "checks")}
-    result = mentor.train(
-        many, potential=low, level=level, max_iterations=0, test=unseen, **options
-    )
-    return result.potential, result.test_errors.groups["all"]["force_component"].rmse
+    options |= {"max_iterations": iterations, "test": unseen}
+    result = mentor.train(many, potential=low, level=26, **options)
+    return result.potential, result.test_errors.groups["all"]["force_component"].mae
 
 
-def test_one_solve_halves_the_errors(low, many, unseen):
-    """Without a single iteration, with a parameter for every three labels."""
-    before = mentor.errors(low, unseen).groups["all"]["force_component"].rmse
-    large, after = higher(low, many, unseen, 22)
-    assert large.parameter_count > len(many) * 19 / 3
-    assert after <= 0.6 * before
+def test_one_solve_makes_a_third_of_the_errors(low, many, unseen):
+    """Without a single iteration, with a parameter for every three or four labels."""
+    before = mentor.errors(low, unseen).groups["all"]["force_component"].mae
+    large, after = higher(low, many, unseen)
+    assert large.parameter_count > len(many) * 19 / 4
+    assert after <= before / 3
 
 
 def test_structures_set_aside_choose_better_than_the_evidence(low, many, unseen, monkeypatch):
-    """It takes misfit for noise where there is none."""
-    judged = higher(low, many, unseen, 22)[1]
+    """It takes misfit for noise where there is none. Nor may it have a say in the steps that
+    follow."""
+    judged = [higher(low, many, unseen, iterations)[1] for iterations in (0, 3)]
     monkeypatch.setattr(least_squares, "_LEAST_JUDGES", len(many) + 1)
-    assert judged <= 0.85 * higher(low, many, unseen, 22)[1]
-
-
-def test_the_evidence_has_no_say_in_the_steps_that_follow(low, many):
-    """It would call the prior back by a factor of ten every third step."""
-    large = grown(low, level=18, level_weights=(3, 2, 2))
-    nb = neighbourhoods(many, large.max_dist, large.elements)
-    problem = Problem(large, labelled_set(many, nb, Weights()))
-    state = begin(problem, large.parameters)
-    assert state.prior.judged
-    before = state.prior.moments
-    while state.successes < 4 and not state.exhausted:
-        state = advance(problem, state)
-    assert 0.1 * before <= state.prior.moments <= 10.0 * before
+    evidence = [higher(low, many, unseen, iterations)[1] for iterations in (0, 3)]
+    print(judged, evidence)
+    assert judged[0] <= 0.8 * evidence[0]
+    assert judged[1] <= 0.8 * evidence[1]
 
 
 @pytest.mark.parametrize(
@@ -92,24 +78,20 @@ def test_the_least_error_is_found(error, where):
     assert least_squares._least(error) == pytest.approx(where, abs=1e-6)
 
 
-def test_in_one_training(low, many, unseen, tmp_path):
+def test_in_one_training(many, tmp_path):
     """As one after the other, with nothing but results left behind."""
-    path = tmp_path / "high.mtp"
-    options = {"higher_levels": (18, 22), "higher_iterations": 1, "test": unseen}
-    result = mentor.train(many, output=path, **QUICK, **options)
-    by_hand = low
-    for level in (18, 22):
-        own = {name: QUICK[name] for name in ("level_weights", "checks")}
-        by_hand = mentor.train(
-            many, potential=by_hand, level=level, max_iterations=1, **own
-        ).potential
+    own = {name: QUICK[name] for name in ("level_weights", "checks", "plots")}
+    by_hand = mentor.train(many[:100], **QUICK, max_iterations=2).potential
+    for level in (16, 20):
+        options = {"potential": by_hand, "level": level, "max_iterations": 1}
+        by_hand = mentor.train(many[:100], **options, **own).potential
+    options = {"higher_levels": (16, 20), "higher_iterations": 1, "max_iterations": 2}
+    result = mentor.train(many[:100], output=tmp_path / "high.mtp", **QUICK, **options)
     assert np.array_equal(result.potential.parameters, by_hand.parameters)
     assert len(result.history) == 2
     names = {each.name for each in tmp_path.iterdir()}
-    assert names == {
-        *("high.mtp", "high.csv", "high-18.csv", "high-22.csv"),
-        *("high.posterior", "high.memory"),
-    }
+    tables = {"high.csv", "high-16.csv", "high-20.csv"}
+    assert names == {"high.mtp", "high.posterior", "high.memory"} | tables
 
 
 @pytest.mark.parametrize("after", [2, 4, 7])
@@ -117,7 +99,8 @@ def test_an_interrupted_training_goes_on_where_it_was(many, tmp_path, monkeypatc
     """In the first fit, at the first and at the last of the higher levels."""
     options = QUICK | {"max_iterations": 3, "tolerance": 0.0, "posterior": False}
     options |= {"higher_levels": (16, 18), "higher_iterations": 2, "output": tmp_path / "pot.mtp"}
-    expected = mentor.train(many, **options).potential
+    some = many[:100]
+    expected = mentor.train(some, **options).potential
     write, written = checkpoint.save, []
 
     def stopping(path, stand, mark):
@@ -128,9 +111,9 @@ def test_an_interrupted_training_goes_on_where_it_was(many, tmp_path, monkeypatc
 
     monkeypatch.setattr(checkpoint, "save", stopping)
     with pytest.raises(KeyboardInterrupt):
-        mentor.train(many, **options)
+        mentor.train(some, **options)
     monkeypatch.setattr(checkpoint, "save", write)
-    resumed = mentor.train(many, resume=True, **options).potential
+    resumed = mentor.train(some, resume=True, **options).potential
     assert np.array_equal(resumed.parameters, expected.parameters)
     assert not list(tmp_path.glob("*.checkpoint"))
 

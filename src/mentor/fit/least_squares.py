@@ -42,7 +42,7 @@ _FORGETTING = 0.7  # of the scales D from step to step
 _EVIDENCE_EVERY = 3  # steps that succeed, between two choices of the prior
 _SETTLING = 8  # choices of the prior, one after the other, where a fit goes on
 _DETERMINED = 20.0  # labels per parameter from which on the evidence is to be trusted
-_LEAST_JUDGES = 100  # structures, a tenth of which can choose a prior
+_LEAST_JUDGES = 300  # structures, a tenth of which can choose a prior
 _FIRST_EXPONENT, _STRIDE, _EXPONENTS = -14.0, 4.0, (-28.0, -2.0)  # of ten, for strengths
 
 

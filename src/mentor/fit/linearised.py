@@ -17,11 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dtpqrt
 
-from mentor.fit.loss import ROWS, LabelledSet, weighted_rows
+from mentor.fit.loss import LabelledSet, weighted_rows
 from mentor.kernel import Kernel
-
-PARTS = 10
-"""One of so many parts of a set is set aside."""
 
 _PANEL = 64  # columns of a block of reflections
 
@@ -91,10 +88,9 @@ def linearised(kernel: Kernel, labelled: LabelledSet) -> Linearised:
 
 
 def linearised_apart(kernel: Kernel, labelled: LabelledSet) -> tuple[Linearised, Linearised]:
-    """The same of about nine tenths of the structures and of the others; structures that follow
-    each other, and are perhaps alike, stay together."""
+    """The same of the structures that are kept, and of those set aside."""
     kept, others = (
-        labelled.total(_triangle, kernel, apart, together=joined) for apart in (False, True)
+        labelled.total(_triangle, kernel, aside, together=joined) for aside in (False, True)
     )
     return Linearised(kept, kernel.radial_count), Linearised(others, kernel.radial_count)
 
@@ -104,24 +100,22 @@ def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return _reduced(one, other, len(other))
 
 
-def _triangle(labelled: LabelledSet, kernel: Kernel, apart: bool | None = None) -> np.ndarray:
+def _triangle(labelled: LabelledSet, kernel: Kernel, aside: bool | None = None) -> np.ndarray:
     """The triangular factor of [J_x, J_c, r]; of the structures set aside, or of the others."""
     m = kernel.parameter_count
     triangle = np.zeros((m + 1, m + 1), order="F")
-    parts = labelled.chunks() if apart is None else _set_aside(labelled, apart)
+    parts = labelled.chunks() if aside is None else _chunks(labelled, aside)
     for part in parts:
         rows = weighted_rows(kernel, part, _columns(kernel))
         triangle = _reduced(triangle, rows, 0, overwrite_a=1, overwrite_b=1)
     return triangle
 
 
-def _set_aside(labelled: LabelledSet, apart: bool) -> Iterator[LabelledSet]:
-    """Every tenth part of the set, or the others."""
-    nb = labelled.neighbourhoods
-    rows = 3 * len(nb.types) + 7 * nb.structure_count
-    for number, part in enumerate(labelled.chunks(min(ROWS, rows // (2 * PARTS) + 1))):
-        if (number % PARTS == PARTS // 2) == apart:
-            yield part
+def _chunks(labelled: LabelledSet, aside: bool) -> Iterator[LabelledSet]:
+    """Parts of the structures set aside, or of the others."""
+    edges = np.flatnonzero(np.diff(labelled.aside, prepend=not aside, append=not aside))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        yield from labelled.part(int(start), int(stop)).chunks()
 
 
 def _columns(kernel: Kernel) -> np.ndarray:

@@ -36,6 +36,9 @@ TERM_WEIGHTS = ("energy_weight", "force_weight", "stress_weight")
 """Names in ``atoms.info`` of factors of one of its terms; 1 where they are absent. Those of the
 forces of each atom are in ``atoms.arrays["force_weight"]``, shape (N,)."""
 
+BLOCKS, PARTS = 50, 10
+"""Blocks of structures, of which one out of so many is set aside to judge."""
+
 ROWS = 2048
 """Of the Jacobian held at a time: enough for products of matrices, few enough for little memory."""
 
@@ -70,6 +73,9 @@ class LabelledSet:
     """√(w w_F) of each atom, shape (N,)."""
     virial_weights: np.ndarray
     """√(w w_S n / N), n = 2 off the diagonal, shape (S, 6)."""
+    aside: np.ndarray
+    """Whether a structure can judge what is fitted to the others, shape (S,): about a tenth, in
+    blocks, since structures that follow each other may be alike."""
     others: parallel.Spread | None = None
     """The parts of the set that other processes hold; sums are over them as well."""
 
@@ -96,6 +102,7 @@ class LabelledSet:
             self.energy_weights[some],
             self.force_weights[atoms],
             self.virial_weights[some],
+            self.aside[some],
         )
 
     @property
@@ -191,6 +198,7 @@ def labelled_set(
         energy_weights=np.sqrt(w_energy * weights.energy / counts ** POWERS[weights.weighting]),
         force_weights=np.sqrt(np.repeat(w_force * weights.force, counts) * of_atoms),
         virial_weights=np.sqrt(np.outer(w_virial * weights.stress / counts, VOIGT_COUNT)),
+        aside=np.arange(len(counts)) * BLOCKS // len(counts) % PARTS == PARTS // 2,
     )
 
 
