@@ -57,7 +57,6 @@ def test_structures_set_aside_choose_better_than_the_evidence(low, many, unseen,
     judged = [higher(low, many, unseen, iterations)[1] for iterations in (0, 3)]
     monkeypatch.setattr(least_squares, "_LEAST_JUDGES", len(many) + 1)
     evidence = [higher(low, many, unseen, iterations)[1] for iterations in (0, 3)]
-    print(judged, evidence)
     assert judged[0] <= 0.8 * evidence[0]
     assert judged[1] <= 0.8 * evidence[1]
 
@@ -76,6 +75,18 @@ def test_structures_set_aside_choose_better_than_the_evidence(low, many, unseen,
 def test_the_least_error_is_found(error, where):
     """Wherever it is, also at the ends and where there is none."""
     assert least_squares._least(error) == pytest.approx(where, abs=1e-6)
+
+
+def test_intervals_are_honest(low, many, unseen, tmp_path):
+    """Errors left out in closed form are far too small with so many parameters."""
+    path = tmp_path / "high.mtp"
+    options = {name: QUICK[name] for name in ("level_weights", "checks", "plots")}
+    options |= {"max_iterations": 1, "output": path, "memory": False}
+    mentor.train(many, potential=low, level=26, **options)
+    table = mentor.errors(path, unseen, uncertainty=True)
+    covered = table.groups["all"]["force_component"].within
+    assert 0.60 <= covered[0] <= 0.76
+    assert 0.90 <= covered[1] <= 0.98
 
 
 def test_in_one_training(many, tmp_path):

@@ -39,6 +39,9 @@ class FitResult:
     """P of the prior that the labels asked for, in units of the loss, shape (m,)."""
     memory: Memory | None = None
     """For the fit of a few structures more."""
+    judged: bool = False
+    """Whether structures set aside chose the prior, since there are parameters enough to fit what
+    is no law."""
 
 
 def fit(
@@ -169,6 +172,7 @@ def fit(
         reason=reason,
         precision=precision,
         memory=left,
+        judged=stand.state.prior.judged,
     )
 
 

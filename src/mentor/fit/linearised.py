@@ -79,7 +79,7 @@ class Linearised:
         prior = np.zeros((len(roots), len(roots) + 1), order="F")
         np.fill_diagonal(prior, roots)
         prior[:, -1] = -roots * self.of_columns(off)
-        return _reduced(self.triangle, prior, len(roots))
+        return _reduced(self.triangle, prior, len(roots), overwrite_b=1)
 
 
 def linearised(kernel: Kernel, labelled: LabelledSet) -> Linearised:

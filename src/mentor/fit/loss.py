@@ -198,8 +198,13 @@ def labelled_set(
         energy_weights=np.sqrt(w_energy * weights.energy / counts ** POWERS[weights.weighting]),
         force_weights=np.sqrt(np.repeat(w_force * weights.force, counts) * of_atoms),
         virial_weights=np.sqrt(np.outer(w_virial * weights.stress / counts, VOIGT_COUNT)),
-        aside=np.arange(len(counts)) * BLOCKS // len(counts) % PARTS == PARTS // 2,
+        aside=aside(len(counts)),
     )
+
+
+def aside(count: int) -> np.ndarray:
+    """Which of ``count`` structures are set aside, shape (count,) bool."""
+    return np.arange(count) * BLOCKS // count % PARTS == PARTS // 2
 
 
 def spread(labelled: LabelledSet) -> LabelledSet:

@@ -10,7 +10,8 @@ It is calibrated on what the fit would have said of each training structure with
 H = J (JᵀJ + P)⁻¹ Jᵀ and its block H_bb of the rows of a structure, these errors are
 (1 − H_bb)⁻¹ r_b and their variances, in units of s², the diagonal of (1 − H_bb)⁻¹ − 1, to first
 order in the change of the parameters. Validation structures, where there are some, may widen the
-intervals.
+intervals. With three labels per parameter the change is not small, and the errors are far larger: a
+fit without a tenth of the structures bears witness then.
 
 A potential that a committee of K has taught (:mod:`.committee`) is calibrated on how far its
 members are from their mean instead: the truth is taken to be one more member, so that differences
@@ -48,6 +49,17 @@ _ALONE = 1e-9  # keeps 1 − H_bb regular where a structure alone determines a p
 
 
 @dataclass(frozen=True, eq=False)
+class Witness:
+    """A fit that does not know all structures."""
+
+    potential: Potential
+    structures: list[Atoms]
+    """Those it knows."""
+    precision: np.ndarray
+    """P of its prior, shape (m,)."""
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """Labels of one quantity in a part of the set: n of them, with weights above zero."""
 
@@ -73,6 +85,7 @@ def posterior(
     prior: np.ndarray | None = None,
     validation: Sequence[Atoms] = (),
     members: Sequence[Potential] = (),
+    witness: Witness | None = None,
 ) -> Posterior:
     """The posterior of the parameters of ``potential``, fitted to ``structures``.
 
@@ -90,6 +103,9 @@ def posterior(
         become wider.
     members
         Those of the committee whose mean the labels of ``structures`` are; two at least.
+    witness
+        A fit like this one without the structures of ``validation``, where this one was to them as
+        well: its errors and spreads there count.
 
     Raises
     ------
@@ -118,15 +134,20 @@ def posterior(
         fingerprint=fingerprint(potential),
         source=source,
     )
-    return known if held is None else _tested(known, potential, held, validation)
+    if held is None:
+        return known
+    seen, by = potential, known.factor
+    if witness is not None:
+        own = _labelled(witness.potential, witness.structures, weights)
+        factor, noise = _factor(witness.potential, own, witness.precision)
+        seen, by = witness.potential, noise * factor
+    return _tested(known, _held_out(seen, held, by), validation)
 
 
-def _tested(
-    known: Posterior, potential: Potential, held: LabelledSet, validation: Sequence[Atoms]
-) -> Posterior:
+def _tested(known: Posterior, found: "Known", validation: Sequence[Atoms]) -> Posterior:
     """The posterior after a look at structures that were not fitted to."""
     calibrations, tested = dict(known.calibrations), known.tested
-    for quantity, labels in _held_out(potential, held, known.factor).items():
+    for quantity, labels in found.items():
         errors, spreads, _ = _in_units(quantity, labels, validation)
         calibration = calibrations[quantity]
         free = calibration.free(spreads)

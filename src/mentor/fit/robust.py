@@ -18,6 +18,7 @@ from ase import Atoms
 
 from mentor.fit.comparison import Comparison, compare
 from mentor.fit.fitting import FitResult, fit
+from mentor.fit.posterior import Witness
 from mentor.fit.weighing import with_terms
 from mentor.potential import Potential
 
@@ -61,6 +62,8 @@ class RobustFit:
     structures: list[Atoms]
     """Those fitted to, with their last weights."""
     validation: list[Atoms]
+    witness: Witness | None = None
+    """The same without the structures of ``validation``, where the fit itself was to them."""
 
 
 def robust_fit(

@@ -32,6 +32,7 @@ from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
 from mentor.fit.settings import TrainSettings
 from mentor.fit.watching import Watch, own_progress
+from mentor.fit.witness import with_witness
 from mentor.parallel import led
 from mentor.potential import Potential
 from mentor.settings import command
@@ -228,16 +229,21 @@ def _fitted(
             checkpoint=settings.checkpoint,
             resume=settings.resume,
             memory=memory,
-            remember=_remembers(settings, start),
+            remember=_leaves(settings, start, "memory"),
             time_limit=seconds,
             **options,
         )
-    return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
+        found = RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
+        if fitted.judged and not data.validation and _leaves(settings, start, "posterior"):
+            del options["watch"]
+            found = with_witness(found, start, time_limit=seconds, **options)
+    return found
 
 
-def _remembers(settings: TrainSettings, start: Potential) -> bool:
+def _leaves(settings: TrainSettings, potential: Potential, what: str) -> bool:
+    """Whether a fit leaves its posterior or memory."""
     last = settings.output is not None and not settings.higher_levels
-    return settings.memory and last and start.parameter_count <= _LARGEST
+    return getattr(settings, what) and last and potential.parameter_count <= _LARGEST
 
 
 def _taught(
@@ -350,7 +356,8 @@ def _result(
     if settings.output is not None and settings.output.suffix == ".almtp":
         potential = replace(potential, active_set=build_active_set(potential, data.structures))
     if settings.log is not None:
-        files.append(settings.log)
+        logs = [settings.log, *(_beside(settings.log, each) for each in settings.higher_levels)]
+        files += [each for each in logs if each.exists()]
     if settings.output is not None and settings.plots:
         files.append(settings.output.with_suffix(".png"))
         _draw(files[-1], potential, data)
@@ -399,4 +406,5 @@ def _posterior(
         prior=fitted.fitted.precision,
         validation=fitted.validation,
         members=() if lesson is None else lesson.members,
+        witness=fitted.witness,
     )
