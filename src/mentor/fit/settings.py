@@ -111,12 +111,14 @@ class TrainSettings:
         None, "File for the potential: .mtp, or .almtp with its active set."
     )
     posterior: bool = option(
-        True, "Write the posterior beside the output, for mentor evaluate --uncertainty."
+        True,
+        "Write the posterior beside the output, for mentor evaluate --uncertainty; up to 5000 "
+        "parameters.",
     )
     memory: bool = option(
         True,
         "Write what a training on few structures more needs beside the output (.memory), and use "
-        "what lies beside the potential.",
+        "what lies beside the potential; up to 5000 parameters.",
     )
     log: Path | None = option(
         None, "File for a table of all iterations; by default the .csv beside the output."
