@@ -151,7 +151,7 @@ def test_accuracy_on_published_sets(tmp_path, crystals):
     result = tmp_path / "result.json"
     for script, options in (
         ("agpd.py", ("--seeds", "2", "--keep", tmp_path)),
-        ("molecules.py", ("--sets", "ethanol", "--counts", "4", "--starts", "1")),
+        ("molecules.py", (*("--sets", "ethanol", "--counts", "4"), "--higher-levels", "6")),
     ):
         done = subprocess.run(
             [sys.executable, FIT / script, tmp_path, *options, "--levels", "4", "--json", result],
