@@ -30,6 +30,7 @@ LINEAR_ACE = {
 }
 """Errors of energies (meV) and forces (meV/Å) by number of geometries."""
 
+CUTOFF = 4.0
 TOLERANCE = 0.01
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     options.add_argument("--committee", type=int, default=1)
     options.add_argument("--higher-levels", type=int, nargs="+", default=())
     options.add_argument("--higher-iterations", type=int, default=3)
-    options.add_argument("--cutoff", type=float, default=4.0)
+    options.add_argument("--cutoff", type=float, default=CUTOFF)
     options.add_argument("--radial-basis-size", type=int, default=10)
     options = parsed(options)
     record = Record("molecules")

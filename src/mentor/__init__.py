@@ -20,6 +20,7 @@ _HOME = {
     "load": "mentor.potential",
     "train": "mentor.fit",
     "errors": "mentor.fit",
+    "mean": "mentor.fit",
     "evaluate": "mentor.evaluation",
     "grade": "mentor.active",
     "select": "mentor.active",

@@ -205,6 +205,7 @@ def test_full_device(refused, data):
 WRITERS = {
     "init": ["init", "--elements", "Ag,Pd", "--level", "8", "--output", "{target}.mtp"],
     "convert": ["convert", "{data}", "{target}.cfg", "--elements", "Ag,Pd"],
+    "mean": ["mean", "{potential}", "{potential}", "--output", "{target}.mtp"],
     "evaluate": ["evaluate", "{potential}", "{data}", "--output", "{target}.xyz"],
     "train": [
         "train",

@@ -52,6 +52,12 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             needs=("output",),
         ),
         Command(
+            "mean",
+            "make one potential whose energies are the mean of several",
+            "mentor mean seed0.mtp seed1.mtp --output mean.mtp",
+            needs=("output",),
+        ),
+        Command(
             "errors",
             "compare a potential with labelled structures",
             "mentor errors pot.mtp test.xyz",

@@ -106,7 +106,7 @@ def _with_radial_basis_size(potential: Potential, size: int) -> Potential:
             f"radial_basis_size = {size} is below that of the potential, "
             f"{potential.radial_basis_size}; leave it out or train anew"
         )
-    return replace(potential, radial_coeffs=_padded(potential.radial_coeffs, 3, more))
+    return replace(potential, radial_coeffs=padded(potential.radial_coeffs, 3, more))
 
 
 def _with_level(
@@ -244,7 +244,7 @@ def _scalars(
     return moments[schedule.alpha_moment_mapping]
 
 
-def _padded(values: np.ndarray, axis: int, more: int) -> np.ndarray:
+def padded(values: np.ndarray, axis: int, more: int) -> np.ndarray:
     """``values`` with ``more`` zeros at the end of ``axis``."""
     widths = [(0, more if axis == each else 0) for each in range(values.ndim)]
     return np.pad(values, widths)
