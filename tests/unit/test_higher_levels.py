@@ -105,10 +105,13 @@ def test_in_one_training(many, tmp_path):
     assert names == {"high.mtp", "high.posterior", "high.memory"} | tables
 
 
-@pytest.mark.parametrize("after", [2, 4, 7])
-def test_an_interrupted_training_goes_on_where_it_was(many, tmp_path, monkeypatch, after):
-    """In the first fit, at the first and at the last of the higher levels."""
-    options = QUICK | {"max_iterations": 3, "tolerance": 0.0, "posterior": False}
+@pytest.mark.parametrize(("iterations", "after"), [(3, 2), (3, 4), (3, 7), (0, 1)])
+def test_an_interrupted_training_goes_on_where_it_was(
+    many, tmp_path, monkeypatch, iterations, after
+):
+    """In the first fit, at the first and at the last of the higher levels; and where the first fit
+    has no checkpoint, since it only solves."""
+    options = QUICK | {"max_iterations": iterations, "tolerance": 0.0, "posterior": False}
     options |= {"higher_levels": (16, 18), "higher_iterations": 2, "output": tmp_path / "pot.mtp"}
     some = many[:100]
     expected = mentor.train(some, **options).potential

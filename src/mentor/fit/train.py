@@ -227,7 +227,7 @@ def _fitted(
             structures,
             validation=data.validation,
             checkpoint=settings.checkpoint,
-            resume=settings.resume,
+            resume=settings.resume and _begun(settings),
             memory=memory,
             remember=_leaves(settings, start, "memory"),
             time_limit=seconds,
@@ -238,6 +238,11 @@ def _fitted(
             del options["watch"]
             found = with_witness(found, start, time_limit=seconds, **options)
     return found
+
+
+def _begun(settings: TrainSettings) -> bool:
+    """Whether this fit has a checkpoint, or ought to have one since nothing later has."""
+    return settings.checkpoint.exists() or not any(map(Path.exists, _checkpoints(settings)))
 
 
 def _leaves(settings: TrainSettings, potential: Potential, what: str) -> bool:
