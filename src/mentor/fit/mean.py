@@ -92,7 +92,10 @@ def mean_of(potentials: Sequence[Potential]) -> Potential:
                     f"{getattr(first, name)}; train all on the same data"
                 )
         if not np.array_equal(each.core_radii, first.core_radii):
-            raise InputError(f"potential {number} has other core_radii than the first")
+            raise InputError(
+                f"potential {number} has other core_radii than the first; "
+                "train all on the same data"
+            )
     if any(each.moment_coeffs.ndim == 2 for each in potentials):
         potentials = [each.with_own_moments() for each in potentials]
     size = max(each.radial_basis_size for each in potentials)

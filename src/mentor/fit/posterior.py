@@ -104,8 +104,8 @@ def posterior(
     members
         Those of the committee whose mean the labels of ``structures`` are; two at least.
     witness
-        A fit like this one without the structures of ``validation``, where this one was to them as
-        well: its errors and spreads there count.
+        A fit like this one, but without the structures of ``validation``, to which this one was
+        fitted as well: its errors and spreads there count. It costs a third Jacobian.
 
     Raises
     ------

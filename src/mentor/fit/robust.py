@@ -63,7 +63,7 @@ class RobustFit:
     """Those fitted to, with their last weights."""
     validation: list[Atoms]
     witness: Witness | None = None
-    """The same without the structures of ``validation``, where the fit itself was to them."""
+    """The same without the structures of ``validation``, where the fit knows these as well."""
 
 
 def robust_fit(

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mentor import plots, progress
+from mentor import progress
 from mentor.active import build_active_set
 from mentor.basis import LEVEL_WEIGHTS
 from mentor.exceptions import InputError, StorageError
@@ -25,9 +25,8 @@ from mentor.fit.findings import Finding, in_order
 from mentor.fit.fitting import FitResult, fit
 from mentor.fit.growth import grown
 from mentor.fit.incremental import Memory, memory_path, remembered
-from mentor.fit.parity import parity_plots
+from mentor.fit.parity import draw
 from mentor.fit.posterior import posterior
-from mentor.fit.probe import compositions
 from mentor.fit.result import TrainResult
 from mentor.fit.robust import RobustFit, Trust, robust_fit
 from mentor.fit.settings import TrainSettings
@@ -365,7 +364,7 @@ def _result(
         files += [each for each in logs if each.exists()]
     if settings.output is not None and settings.plots:
         files.append(settings.output.with_suffix(".png"))
-        _draw(files[-1], potential, data)
+        draw(files[-1], potential, data)
     outliers = ()
     if settings.checks:
         comparison = compare(potential, data.given)
@@ -382,19 +381,6 @@ def _result(
         choice=choice,
         output=settings.output,
         files=tuple(files),
-    )
-
-
-def _draw(path: Path, potential: Potential, data: TrainingData) -> None:
-    sets = {"training": data.structures, "validation": data.validation, "test": data.test}
-    sets = {name: structures for name, structures in sets.items() if structures}
-    elements = potential.elements
-    plots.save(
-        parity_plots(
-            {name: compare(potential, each) for name, each in sets.items()},
-            {name: compositions(each, elements) for name, each in sets.items()},
-        ),
-        path,
     )
 
 

@@ -28,7 +28,7 @@ def with_witness(found: RobustFit, start: Potential, **options: Any) -> RobustFi
         [atoms for atoms, out in zip(found.structures, held, strict=True) if out == which]
         for which in (False, True)
     )
-    progress.message("the same without a tenth of the structures, for honest intervals")
+    progress.message("fitting once more without a tenth of the structures, for honest intervals")
     own = fit(start, known, **options)
     witness = Witness(own.potential, known, own.precision)
     return replace(found, validation=others, witness=witness)
