@@ -3,13 +3,13 @@
     python benchmarks/fit/molecules.py FOLDER [--sets NAME ...] [--counts N ...] [--seeds N]
                                        [--levels LEVEL] [--level-weights W W W] [--starts N]
                                        [--committee N] [--cutoff Å] [--radial-basis-size N]
-                                       [--higher-levels LEVEL ...] [--higher-iterations N]
-                                       [--json FILE]
+                                       [--higher-levels LEVEL ...] [--higher-iterations N ...]
+                                       [--max-iterations N] [--tolerance T] [--json FILE]
 
 FOLDER holds rmd17_ethanol, rmd17_aspirin and 3bpa with train.xyz and test.xyz. Trained on the first
-N geometries with few starts; all settings but these, level, cutoff and tolerance are defaults. Mean
-absolute errors of the energy of whole molecules (meV) and of force components (meV/Å). Linear ACE's
-on rMD17 are those of Batatia et al., NeurIPS 2022, table 2, and compared with to their one decimal.
+N geometries with few starts; all settings but those above are defaults. Mean absolute errors of
+the energy of whole molecules (meV) and of force components (meV/Å). Linear ACE's on rMD17 are those
+of Batatia et al., NeurIPS 2022, table 2, and compared with to their one decimal.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,9 @@ def main() -> None:
     options.add_argument("--starts", type=int, default=6)
     options.add_argument("--committee", type=int, default=1)
     options.add_argument("--higher-levels", type=int, nargs="+", default=())
-    options.add_argument("--higher-iterations", type=int, default=3)
+    options.add_argument("--higher-iterations", type=int, nargs="+", default=(3,))
+    options.add_argument("--max-iterations", type=int, default=100)
+    options.add_argument("--tolerance", type=float, default=TOLERANCE)
     options.add_argument("--cutoff", type=float, default=CUTOFF)
     options.add_argument("--radial-basis-size", type=int, default=10)
     options = parsed(options)
@@ -78,8 +80,9 @@ def main() -> None:
                 cutoff=options.cutoff,
                 radial_basis_size=options.radial_basis_size,
                 higher_levels=tuple(options.higher_levels),
-                higher_iterations=options.higher_iterations,
-                tolerance=TOLERANCE,
+                higher_iterations=tuple(options.higher_iterations),
+                max_iterations=options.max_iterations,
+                tolerance=options.tolerance,
                 starts=options.starts,
                 committee=options.committee,
             )

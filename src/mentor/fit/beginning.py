@@ -63,18 +63,27 @@ def with_potential(settings: TrainSettings) -> TrainSettings:
 
 def _with_higher_levels(settings: TrainSettings, level: int | None) -> TrainSettings:
     """The settings, if what follows the fit at ``level`` makes sense."""
-    higher = settings.higher_levels
+    higher, iterations = settings.higher_levels, settings.higher_iterations
+    if isinstance(iterations, int):
+        iterations = (iterations,)
     if higher and level is None:
         raise InputError("higher_levels need the level at which to begin")
-    if higher and (settings.robust or settings.committee > 1):
-        raise InputError("higher_levels follow neither a robust fit nor a committee; leave one out")
+    if higher and settings.robust:
+        raise InputError("higher_levels do not follow a robust fit; leave one out")
     if any(after <= before for before, after in pairwise((level, *higher))):
         raise InputError(
             f"higher_levels = {','.join(map(str, higher))} must rise, from above the level, {level}"
         )
-    if settings.higher_iterations < 0:
-        raise InputError(f"higher_iterations = {settings.higher_iterations} must not be negative")
-    return settings
+    if higher and len(iterations) not in (1, len(higher)):
+        raise InputError(
+            f"higher_iterations = {','.join(map(str, iterations))}: give one number for all "
+            f"higher_levels, or one for each of the {len(higher)}"
+        )
+    if min(iterations) < 0:
+        raise InputError(f"higher_iterations = {min(iterations)} must not be negative")
+    if len(iterations) == 1:
+        iterations *= len(higher)
+    return replace(settings, higher_iterations=iterations)
 
 
 def radius(settings: TrainSettings, structures: list[Atoms]) -> float:

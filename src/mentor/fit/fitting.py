@@ -35,8 +35,9 @@ class FitResult:
     history: tuple[Iteration, ...]
     reason: str
     """Why the fit ended."""
-    precision: np.ndarray
-    """P of the prior that the labels asked for, in units of the loss, shape (m,)."""
+    precision: np.ndarray | None
+    """P of the prior that the labels asked for, in units of the loss, shape (m,); None where the
+    potential is no fit of its own."""
     memory: Memory | None = None
     """For the fit of a few structures more."""
     judged: bool = False
@@ -176,6 +177,33 @@ def fit(
     )
 
 
+def unfitted(
+    potential: Potential,
+    structures: Sequence[Atoms],
+    reason: str,
+    *,
+    energy_weight: float = 1.0,
+    force_weight: float = 0.01,
+    stress_weight: float = 0.001,
+    weighting: Weighting = "vibrations",
+    validation: Sequence[Atoms] = (),
+) -> FitResult:
+    """``potential`` as it is, for a ``reason``, and its loss; the rest as for :func:`fit`."""
+    weights = Weights(
+        energy=energy_weight, force=force_weight, stress=stress_weight, weighting=weighting
+    )
+    now, held = (
+        loss(potential.kernel, spread(_labelled(potential, each, weights))) if len(each) else None
+        for each in (structures, validation)
+    )
+    return FitResult(potential, now, held, (_as_it_is(now, held),), reason, None)
+
+
+def _as_it_is(now: Loss, held: Loss | None) -> Iteration:
+    """The one line of a fit that makes no steps."""
+    return Iteration(number=0, loss=now, validation=held, damping=0.0, accepted=True)
+
+
 def _with_more(
     potential: Potential,
     memory: Memory,
@@ -186,8 +214,8 @@ def _with_more(
     """The result of a fit to which ``count`` structures were added."""
     now = loss(potential.kernel, labelled)
     held = None if judge is None else loss(potential.kernel, judge)
-    line = Iteration(number=0, loss=now, validation=held, damping=0.0, accepted=True)
     reason = f"{count} structures were added to the fit before"
+    line = _as_it_is(now, held)
     return FitResult(potential, now, held, (line,), reason, memory.precision, memory)
 
 

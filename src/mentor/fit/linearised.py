@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dtpqrt
 
-from mentor.fit.loss import LabelledSet, weighted_rows
+from mentor.fit.loss import ROWS, LabelledSet, weighted_rows
 from mentor.kernel import Kernel
 
-_PANEL = 64  # columns of a block of reflections
+_LARGE = 10_000  # columns, from which on wider blocks of reflections are faster
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +104,19 @@ def _triangle(labelled: LabelledSet, kernel: Kernel, aside: bool | None = None) 
     """The triangular factor of [J_x, J_c, r]; of the structures set aside, or of the others."""
     m = kernel.parameter_count
     triangle = np.zeros((m + 1, m + 1), order="F")
-    parts = labelled.chunks() if aside is None else _chunks(labelled, aside)
+    size = max(ROWS, m // 4)  # what is reflected at a time, for the triangle is read each time
+    parts = labelled.chunks(size) if aside is None else _chunks(labelled, aside, size)
     for part in parts:
         rows = weighted_rows(kernel, part, _columns(kernel))
         triangle = _reduced(triangle, rows, 0, overwrite_a=1, overwrite_b=1)
     return triangle
 
 
-def _chunks(labelled: LabelledSet, aside: bool) -> Iterator[LabelledSet]:
-    """Parts of the structures set aside, or of the others."""
+def _chunks(labelled: LabelledSet, aside: bool, rows: int) -> Iterator[LabelledSet]:
+    """Parts of the structures set aside, or of the others, with about so many rows."""
     edges = np.flatnonzero(np.diff(labelled.aside, prepend=not aside, append=not aside))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        yield from labelled.part(int(start), int(stop)).chunks()
+        yield from labelled.part(int(start), int(stop)).chunks(rows)
 
 
 def _columns(kernel: Kernel) -> np.ndarray:
@@ -127,4 +128,5 @@ def _reduced(
     triangle: np.ndarray, more: np.ndarray, triangular: int, **overwriting: int
 ) -> np.ndarray:
     """The triangular factor of both, the last rows of ``more`` being so many of a triangle."""
-    return dtpqrt(triangular, min(_PANEL, len(triangle)), triangle, more, **overwriting)[0]
+    block = 64 if len(triangle) < _LARGE else 128
+    return dtpqrt(triangular, min(block, len(triangle)), triangle, more, **overwriting)[0]

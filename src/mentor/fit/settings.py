@@ -30,7 +30,8 @@ class TrainSettings:
     committee: int = option(
         1,
         "Potentials to fit first, whose mean teaches the one that is written: much more accurate "
-        "where labels are few. 8 is a good number, and takes some fifteen times as long.",
+        "where labels are few. 8 is a good number, and takes some fifteen times as long. With "
+        "higher_levels their mean itself is written, as slow as all of them: 2 or 3.",
     )
     elements: tuple[str, ...] = option(
         (), "Chemical symbols; by default those of the data, by atomic number."
@@ -49,7 +50,9 @@ class TrainSettings:
         "functions are solved for there, and few iterations follow. Pays up to a parameter for "
         "every three labels, where there are hundreds of structures.",
     )
-    higher_iterations: int = option(3, "Iterations at each of them; 0 only solves.")
+    higher_iterations: tuple[int, ...] = option(
+        (3,), "Iterations at each of them, or one number for all; 0 only solves."
+    )
     cutoff: float | None = option(
         None, "Radius of the neighbourhood (max_dist); by default chosen.", unit="Å"
     )

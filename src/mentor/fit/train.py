@@ -6,32 +6,28 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from mentor import progress
 from mentor.active import build_active_set
-from mentor.basis import LEVEL_WEIGHTS
 from mentor.exceptions import InputError, StorageError
+from mentor.fit import course
 from mentor.fit.automatic import choose, parse_budget
-from mentor.fit.beginning import beginning, few_labels, radius, untrained, with_potential
+from mentor.fit.beginning import radius, untrained, with_potential
 from mentor.fit.checks import Checked, check
 from mentor.fit.choice import Choice, Setting
-from mentor.fit.committee import Committee, Lesson
+from mentor.fit.committee import Lesson
 from mentor.fit.comparison import compare
 from mentor.fit.data import TrainingData, elements_of, training_data
 from mentor.fit.disagreement import AFTER, disagreements
 from mentor.fit.errors import error_table
 from mentor.fit.findings import Finding, in_order
-from mentor.fit.fitting import FitResult, fit
-from mentor.fit.growth import grown
+from mentor.fit.fitting import FitResult
 from mentor.fit.incremental import Memory, memory_path, remembered
 from mentor.fit.parity import draw
 from mentor.fit.posterior import posterior
 from mentor.fit.result import TrainResult
-from mentor.fit.robust import RobustFit, Trust, robust_fit
+from mentor.fit.robust import RobustFit
 from mentor.fit.settings import TrainSettings
-from mentor.fit.watching import Watch, own_progress
-from mentor.fit.witness import with_witness
 from mentor.parallel import led
 from mentor.potential import Potential
 from mentor.settings import command
@@ -39,7 +35,6 @@ from mentor.structures import check_structures
 from mentor.uncertainty import Posterior, posterior_path
 
 _WARNED = 10
-_LARGEST = 5000  # parameters of a potential with a posterior and a memory: 200 MB each
 _LEAST_LEFT = 0.1  # part of the budget that the fit after a search has at least
 
 
@@ -62,7 +57,7 @@ def train(settings: TrainSettings) -> TrainResult:
 
     Where labels are few, a ``committee`` is fitted first, each member from other coefficients, and
     their mean teaches one potential on structures like the labelled ones: far more accurate, and
-    as fast as any other. The fit to the labels then begins and stays near there.
+    as fast as any other. Where they are many and ``higher_levels`` follow, the mean is the result.
 
     Beside the output are written a table of all iterations, parity plots and the posterior.
     Interrupted, the fit goes on from its checkpoint with ``resume``. With the same data and few
@@ -95,19 +90,14 @@ def train(settings: TrainSettings) -> TrainResult:
         settings = replace(settings, **choice.chosen.setting._asdict(), starts=choice.starts)
         left = max(begin + budget - perf_counter(), _LEAST_LEFT * budget)
     with _resumable(settings, choice):
-        if settings.committee > 1:
-            fitted, lesson = _taught(settings, data, elements, checked, left)
-        else:
-            start = beginning(settings, data.structures, elements)
-            if settings.potential is None and few_labels(start, data.structures):
-                progress.message("labels are few for this level: committee = 8 makes more of them")
-            fitted, lesson = _fitted(settings, start, data, checked, left, memory), None
-            fitted = _grown(settings, fitted, data)
+        fitted, lesson = course.run(settings, data, elements, checked, left, memory)
     result = replace(_result(settings, fitted.fitted, data, checked, choice), lesson=lesson)
     if settings.output is not None:
         result.potential.save(settings.output)
-        if settings.posterior and result.potential.parameter_count > _LARGEST:
-            progress.message(f"no posterior is written beyond {_LARGEST} parameters")
+        if settings.posterior and result.potential.parameter_count > course.LARGEST:
+            progress.message(f"no posterior is written beyond {course.LARGEST} parameters")
+        elif settings.posterior and fitted.fitted.precision is None:
+            progress.message("no posterior is written of a mean")
         elif settings.posterior:
             path = posterior_path(settings.output)
             _posterior(settings, result.potential, fitted, lesson).save(path)
@@ -118,7 +108,7 @@ def train(settings: TrainSettings) -> TrainResult:
             result = replace(result, files=(*result.files, path))
     done = len(fitted.fitted.history) <= settings.max_iterations
     if settings.checkpoint is not None and (done or settings.robust or settings.higher_levels):
-        for path in _checkpoints(settings):
+        for path in course.checkpoints(settings):
             path.unlink(missing_ok=True)
     return replace(result, seconds=perf_counter() - begin)
 
@@ -180,16 +170,10 @@ def _choice(
         seconds=parse_budget(settings.budget) - (perf_counter() - begin),
         starts=settings.starts,
         seed=settings.seed,
-        options=_options(settings),
+        options=course.options_of(settings),
     )
     progress.message(f"chosen: {choice.options}")
     return choice
-
-
-def _options(settings: TrainSettings) -> dict[str, Any]:
-    """What any fit takes from the settings."""
-    names = ("energy_weight", "force_weight", "stress_weight", "weighting")
-    return {name: getattr(settings, name) for name in (*names, "max_iterations", "tolerance")}
 
 
 def _warn(findings: Sequence[Finding]) -> None:
@@ -200,142 +184,16 @@ def _warn(findings: Sequence[Finding]) -> None:
         progress.message(f"warning: and {len(findings) - _WARNED} more, listed in the result")
 
 
-def _fitted(
-    settings: TrainSettings,
-    start: Potential,
-    data: TrainingData,
-    checked: Checked | None,
-    seconds: float | None,
-    memory: Memory | None,
-) -> RobustFit:
-    """The fit, in several rounds if it is to be robust; else it takes so many seconds at most."""
-    options = {
-        **_options(settings),
-        "starts": settings.starts if settings.potential is None else 1,
-        "seed": settings.seed,
-        "near": start if settings.transfer else None,
-    }
-    structures = data.structures
-    with progress.task("fit", settings.max_iterations) as task, own_progress():
-        options["watch"] = Watch(task, settings.tolerance, settings.max_iterations, settings.log)
-        if settings.robust:
-            trust = checked.trust.part(data.fitted)
-            return robust_fit(start, structures, trust=trust, validation=data.validation, **options)
-        fitted = fit(
-            start,
-            structures,
-            validation=data.validation,
-            checkpoint=settings.checkpoint,
-            resume=settings.resume and _begun(settings),
-            memory=memory,
-            remember=_leaves(settings, start, "memory"),
-            time_limit=seconds,
-            **options,
-        )
-        found = RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
-        if fitted.judged and not data.validation and _leaves(settings, start, "posterior"):
-            del options["watch"]
-            found = with_witness(found, start, time_limit=seconds, **options)
-    return found
-
-
-def _begun(settings: TrainSettings) -> bool:
-    """Whether this fit has a checkpoint, or ought to have one since nothing later has."""
-    return settings.checkpoint.exists() or not any(map(Path.exists, _checkpoints(settings)))
-
-
-def _leaves(settings: TrainSettings, potential: Potential, what: str) -> bool:
-    """Whether a fit leaves its posterior or memory."""
-    last = settings.output is not None and not settings.higher_levels
-    return getattr(settings, what) and last and potential.parameter_count <= _LARGEST
-
-
-def _taught(
-    settings: TrainSettings,
-    data: TrainingData,
-    elements: tuple[str, ...],
-    checked: Checked | None,
-    seconds: float | None,
-) -> tuple[RobustFit, Lesson]:
-    """The fit to what a committee says (:mod:`.committee`); its members take half the time."""
-    half = None if seconds is None else seconds / 2
-    each = None if half is None else half / settings.committee
-    paths = _member_checkpoints(settings)
-    begun = any(path.exists() for path in paths)
-    structures, seeds = data.structures, settings.committee * settings.seed
-    members = []
-    with progress.task("committee", settings.committee + 1) as task:
-        for number in range(settings.committee):
-            path = paths[number] if paths else None
-            own = replace(settings, seed=seeds + number, checkpoint=path, log=None, memory=False)
-            own = replace(own, resume=settings.resume and (path.exists() or not begun))
-            start = untrained(own, structures, elements)
-            members.append(_fitted(own, start, data, checked, each, None).fitted.potential)
-            task.advance()
-        committee = Committee(tuple(members))
-        known, lesson = committee.lesson(structures, settings.seed)
-        pupil = untrained(settings, known, elements)
-        own = replace(settings, robust=False, memory=False)
-        own = replace(own, resume=settings.resume and settings.checkpoint.exists())
-        others = replace(data, given=known, fitted=list(range(len(known))), set_aside=[])
-        fitted = _fitted(own, pupil, others, None, half, None)
-        task.advance()
-    return fitted, lesson
-
-
-def _grown(settings: TrainSettings, fitted: RobustFit, data: TrainingData) -> RobustFit:
-    """The fit, grown to the higher levels one after the other."""
-    weights = settings.level_weights or LEVEL_WEIGHTS
-    for number, level in enumerate(settings.higher_levels, 1):
-        potential = fitted.fitted.potential
-        larger = grown(potential, level=level, level_weights=weights, seed=settings.seed)
-        path = _beside(settings.checkpoint, level)
-        own = replace(
-            settings,
-            potential=larger,
-            transfer=False,
-            higher_levels=settings.higher_levels[number:],
-            max_iterations=settings.higher_iterations,
-            checkpoint=path,
-            log=_beside(settings.log, level),
-            resume=settings.resume and path.exists(),
-        )
-        fitted = _fitted(own, larger, data, None, None, None)
-    return fitted
-
-
-def _beside(path: Path | None, what: int) -> Path | None:
-    """``path`` for something that belongs to it."""
-    return None if path is None else path.with_name(f"{path.stem}-{what}{path.suffix}")
-
-
 @contextmanager
 def _resumable(settings: TrainSettings, choice: Choice | None) -> Iterator[None]:
     """Say how to go on where the user stops the fit."""
     try:
         yield
     except KeyboardInterrupt:
-        if any(path.exists() for path in _checkpoints(settings)) and not settings.robust:
+        if any(path.exists() for path in course.checkpoints(settings)) and not settings.robust:
             chosen = "" if choice is None else f"{choice.options} "
             progress.message(f"stopped; run the same command with {chosen}--resume to go on")
         raise
-
-
-def _checkpoints(settings: TrainSettings) -> list[Path]:
-    """Of the fit, of those of a committee before it, and of those at higher levels after it."""
-    own = settings.checkpoint
-    if own is None:
-        return []
-    higher = [_beside(own, level) for level in settings.higher_levels]
-    return [own, *_member_checkpoints(settings), *higher]
-
-
-def _member_checkpoints(settings: TrainSettings) -> list[Path]:
-    """Of the members of a committee, beside that of the fit to what they say."""
-    path = settings.checkpoint
-    if path is None or settings.committee <= 1:
-        return []
-    return [_beside(path, number) for number in range(settings.committee)]
 
 
 def _memory(settings: TrainSettings) -> Memory | None:
@@ -359,9 +217,7 @@ def _result(
         files += choice.save(settings.output, settings.plots)
     if settings.output is not None and settings.output.suffix == ".almtp":
         potential = replace(potential, active_set=build_active_set(potential, data.structures))
-    if settings.log is not None:
-        logs = [settings.log, *(_beside(settings.log, each) for each in settings.higher_levels)]
-        files += [each for each in logs if each.exists()]
+    files += course.logs(settings)
     if settings.output is not None and settings.plots:
         files.append(settings.output.with_suffix(".png"))
         draw(files[-1], potential, data)
