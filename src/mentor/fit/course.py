@@ -1,6 +1,5 @@
 """The fits of a training: at its level, at higher ones after it, of each member of a committee."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +106,7 @@ def _taught(
     each = None if half is None else half / settings.committee
     structures, members = data.structures, []
     with progress.task("committee", settings.committee + 1) as task:
-        for own in _members(replace(settings, log=None)):
+        for own in _resuming(_members(replace(settings, log=None))):
             start = untrained(own, structures, elements)
             members.append(_fitted(own, start, data, checked, each, None).fitted.potential)
             task.advance()
@@ -133,13 +132,13 @@ def _mean(
     each = None if seconds is None else seconds / settings.committee
     structures, members = data.structures, []
     with progress.task("committee", settings.committee) as task:
-        for own in _members(settings):
-            done = None if own.checkpoint is None else _finished(own.checkpoint)
-            if settings.resume and done is not None and done.exists():
-                members.append(load(done))
+        for own in _resuming(_members(settings)):
+            done = _finished(own)
+            start = untrained(own, structures, elements)
+            fitted = _fitted(own, start, data, checked, each, None)
+            if own.resume and done is not None and done.exists():
+                members.append(load(done))  # its checkpoint, which was gone on from, is of this fit
             else:
-                start = untrained(own, structures, elements)
-                fitted = _fitted(own, start, data, checked, each, None)
                 members.append(_grown(own, fitted, data).fitted.potential)
                 if done is not None:
                     members[-1].save(done)
@@ -155,11 +154,10 @@ def _mean(
     return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
 
 
-def _members(settings: TrainSettings) -> Iterator[TrainSettings]:
+def _members(settings: TrainSettings) -> list[TrainSettings]:
     """The settings of each member of a committee."""
-    begun = any(path.exists() for path in checkpoints(settings))
-    for number in range(settings.committee):
-        own = replace(
+    return [
+        replace(
             settings,
             committee=1,
             seed=settings.committee * settings.seed + number,
@@ -168,8 +166,17 @@ def _members(settings: TrainSettings) -> Iterator[TrainSettings]:
             posterior=False,
             memory=False,
         )
-        own_begun = any(path.exists() for path in checkpoints(own))
-        yield replace(own, resume=settings.resume and (own_begun or not begun))
+        for number in range(settings.committee)
+    ]
+
+
+def _resuming(members: list[TrainSettings]) -> list[TrainSettings]:
+    """The same, going on only with those that have begun, unless none has."""
+    begun = [any(path.exists() for path in checkpoints(each)) for each in members]
+    return [
+        replace(each, resume=each.resume and (own or not any(begun)))
+        for each, own in zip(members, begun, strict=True)
+    ]
 
 
 def _grown(settings: TrainSettings, fitted: RobustFit, data: TrainingData) -> RobustFit:
@@ -205,26 +212,30 @@ def checkpoints(settings: TrainSettings) -> list[Path]:
     if own is None:
         return []
     paths = [own, *(_beside(own, level) for level in settings.higher_levels)]
-    for number in range(settings.committee if settings.committee > 1 else 0):
-        member = _beside(own, number)
-        paths += [member, *(_beside(member, level) for level in settings.higher_levels)]
-        paths += [_finished(member)]
+    if settings.committee > 1:
+        for member in _members(settings):
+            paths += checkpoints(member)
+    elif (done := _finished(settings)) is not None:
+        paths.append(done)
     return paths
 
 
 def logs(settings: TrainSettings) -> list[Path]:
     """Tables of iterations that exist, of whatever fit."""
-    own = settings.log
-    if own is None:
+    if settings.log is None:
         return []
-    each = [own, *(_beside(own, number) for number in range(settings.committee))]
-    paths = [p for one in each for p in (one, *(_beside(one, n) for n in settings.higher_levels))]
+    levels = settings.higher_levels
+    members = _members(settings) if settings.committee > 1 and levels else []
+    fits = [settings.log, *(each.log for each in members)]
+    paths = [path for own in fits for path in (own, *(_beside(own, level) for level in levels))]
     return [path for path in paths if path.exists()]
 
 
-def _finished(checkpoint: Path) -> Path:
+def _finished(member: TrainSettings) -> Path | None:
     """Where a member of a committee is kept until the others have finished."""
-    return checkpoint.with_suffix(".member.mtp")
+    if member.checkpoint is None or not member.higher_levels:
+        return None
+    return _beside(member.checkpoint, member.higher_levels[-1]).with_suffix(".member.mtp")
 
 
 def options_of(settings: TrainSettings) -> dict[str, Any]:
