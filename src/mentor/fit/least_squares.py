@@ -23,10 +23,12 @@ and the damped step hardly moves along them.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from mentor.blas import with_threads_for
 from mentor.fit.linearised import Linearised, linearised, linearised_apart
 from mentor.fit.loss import LabelledSet, loss
 from mentor.fit.prior import Prior
@@ -187,6 +189,11 @@ class State:
         return self.damping > LARGEST_DAMPING or self.point.objective == 0.0
 
 
+def _columns(problem: Problem, *_: Any, **__: Any) -> int:
+    return problem.potential.parameter_count
+
+
+@with_threads_for(_columns)
 def advance(problem: Problem, state: State) -> State:
     """One trial step, damped less or more next time by how well the linearisation foretold it.
 
@@ -224,6 +231,7 @@ def advance(problem: Problem, state: State) -> State:
     )
 
 
+@with_threads_for(_columns)
 def begin(
     problem: Problem, theta: np.ndarray, prior: Prior | None = None, steps: bool = True
 ) -> State:

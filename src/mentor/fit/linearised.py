@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dtpqrt
 
+from mentor.blas import threads_for
 from mentor.fit.loss import ROWS, LabelledSet, weighted_rows
 from mentor.kernel import Kernel
 
@@ -129,4 +130,5 @@ def _reduced(
 ) -> np.ndarray:
     """The triangular factor of both, the last rows of ``more`` being so many of a triangle."""
     block = 64 if len(triangle) < _LARGE else 128
-    return dtpqrt(triangular, min(block, len(triangle)), triangle, more, **overwriting)[0]
+    with threads_for(len(triangle)):
+        return dtpqrt(triangular, min(block, len(triangle)), triangle, more, **overwriting)[0]
