@@ -141,6 +141,17 @@ def test_labels_added_to_a_fit(tmp_path, crystals):
         assert all(line[way]["loss"] >= 0 for way in ("memory", "going on", "anew"))
 
 
+def test_threads_of_linear_algebra(tmp_path, crystals):
+    """The same fit either way."""
+    result = tmp_path / "result.json"
+    options = ("--levels", "4", "--threads", "2", "--json", result)
+    command = [sys.executable, FIT / "threads.py", crystals, *options]
+    subprocess.run(command, check=True, timeout=300)
+    (line,) = json.loads(result.read_text())["sections"]["threads"]
+    assert line["loss_suited"] == pytest.approx(line["loss_all"], rel=0.05)
+    assert min(line["all"], line["suited"]) > 0
+
+
 def test_accuracy_on_published_sets(tmp_path, crystals):
     """Errors on every set, medians over seeds, targets met or not."""
     names = ("train", "test_fcc", "test_relaxed", "test_unrelaxed", "test_pathway")
