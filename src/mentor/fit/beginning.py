@@ -79,7 +79,7 @@ def _with_higher_levels(settings: TrainSettings, level: int | None) -> TrainSett
             f"higher_iterations = {','.join(map(str, iterations))}: give one number for all "
             f"higher_levels, or one for each of the {len(higher)}"
         )
-    if min(iterations) < 0:
+    if min(iterations, default=0) < 0:
         raise InputError(f"higher_iterations = {min(iterations)} must not be negative")
     if len(iterations) == 1:
         iterations *= len(higher)
