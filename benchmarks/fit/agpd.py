@@ -21,6 +21,7 @@ from ase.io import read
 from common import Record, parsed, parser
 
 import mentor
+from mentor.fit.probe import compositions
 
 LEVEL, CUTOFF = 16, 5.0
 SETS = ("fcc", "relaxed", "unrelaxed")
@@ -76,12 +77,10 @@ def main() -> None:
 
 def without_shifts(potential, structures):
     """The error of energies after removing one shift per element, and the mean error, meV/atom."""
-    elements = potential.elements
-    counts = np.array([[atoms.symbols.count(each) for each in elements] for atoms in structures])
     known = np.array([atoms.get_potential_energy() for atoms in structures])
-    atoms = counts.sum(axis=1)
-    errors = 1000 * (mentor.evaluate(potential, structures).energies - known) / atoms
-    shares = counts / atoms[:, None]
+    counts = np.array([len(atoms) for atoms in structures])
+    errors = 1000 * (mentor.evaluate(potential, structures).energies - known) / counts
+    shares = compositions(structures, potential.elements) / counts[:, None]
     left = errors - shares @ np.linalg.lstsq(shares, errors, rcond=None)[0]
     print(
         f"test_unrelaxed: mean {errors.mean():+.2f} meV/atom, "

@@ -5,16 +5,12 @@ nothing to do wait by spinning. A triangular factor of a few hundred columns tak
 two to three times as long as one, and where something else keeps them busy twenty times.
 """
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from functools import cache
 
 import scipy.linalg  # noqa: F401  its library has to be there before it can be found
 from threadpoolctl import ThreadpoolController
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 
 LARGE = 1500
 """Columns of a matrix from which on several threads are faster."""
@@ -30,22 +26,6 @@ def threads_for(columns: int) -> Iterator[None]:
             yield
 
 
-def with_threads_for(
-    columns: Callable[Parameters, int],
-) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """The same for all of a function, ``columns`` taking its arguments."""
-
-    def decorate(run: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        @functools.wraps(run)
-        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            with threads_for(columns(*args, **kwargs)):
-                return run(*args, **kwargs)
-
-        return call
-
-    return decorate
-
-
-@functools.cache
+@cache
 def _libraries() -> ThreadpoolController:
     return ThreadpoolController()

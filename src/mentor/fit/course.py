@@ -13,6 +13,7 @@ from mentor.fit.data import TrainingData
 from mentor.fit.fitting import fit, unfitted
 from mentor.fit.growth import grown
 from mentor.fit.incremental import Memory
+from mentor.fit.loss import Weights
 from mentor.fit.mean import mean_of
 from mentor.fit.robust import RobustFit, Trust, robust_fit
 from mentor.fit.settings import TrainSettings
@@ -143,14 +144,14 @@ def _mean(
                 if done is not None:
                     members[-1].save(done)
             task.advance()
-    names = ("energy_weight", "force_weight", "stress_weight", "weighting")
-    fitted = unfitted(
-        mean_of(members),
-        structures,
-        f"the mean of {len(members)} fits",
-        validation=data.validation,
-        **{name: getattr(settings, name) for name in names},
+    weights = Weights(
+        energy=settings.energy_weight,
+        force=settings.force_weight,
+        stress=settings.stress_weight,
+        weighting=settings.weighting,
     )
+    reason = f"the mean of {len(members)} fits"
+    fitted = unfitted(mean_of(members), structures, weights, reason, data.validation)
     return RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
 
 

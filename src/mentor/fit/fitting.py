@@ -180,18 +180,11 @@ def fit(
 def unfitted(
     potential: Potential,
     structures: Sequence[Atoms],
+    weights: Weights,
     reason: str,
-    *,
-    energy_weight: float = 1.0,
-    force_weight: float = 0.01,
-    stress_weight: float = 0.001,
-    weighting: Weighting = "vibrations",
     validation: Sequence[Atoms] = (),
 ) -> FitResult:
-    """``potential`` as it is, for a ``reason``, and its loss; the rest as for :func:`fit`."""
-    weights = Weights(
-        energy=energy_weight, force=force_weight, stress=stress_weight, weighting=weighting
-    )
+    """``potential`` as it is, with its loss; ``reason`` says why nothing was fitted."""
     now, held = (
         loss(potential.kernel, spread(_labelled(potential, each, weights))) if len(each) else None
         for each in (structures, validation)

@@ -22,13 +22,13 @@ and the damped step hardly moves along them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from mentor.blas import with_threads_for
+from mentor.blas import threads_for
 from mentor.fit.linearised import Linearised, linearised, linearised_apart
 from mentor.fit.loss import LabelledSet, loss
 from mentor.fit.prior import Prior
@@ -189,11 +189,18 @@ class State:
         return self.damping > LARGEST_DAMPING or self.point.objective == 0.0
 
 
-def _columns(problem: Problem, *_: Any, **__: Any) -> int:
-    return problem.potential.parameter_count
+def _with_threads(run: Callable[..., State]) -> Callable[..., State]:
+    """With as many threads as suit the size of the problem."""
+
+    @wraps(run)
+    def call(problem: Problem, *given: Any, **options: Any) -> State:
+        with threads_for(problem.potential.parameter_count):
+            return run(problem, *given, **options)
+
+    return call
 
 
-@with_threads_for(_columns)
+@_with_threads
 def advance(problem: Problem, state: State) -> State:
     """One trial step, damped less or more next time by how well the linearisation foretold it.
 
@@ -231,7 +238,7 @@ def advance(problem: Problem, state: State) -> State:
     )
 
 
-@with_threads_for(_columns)
+@_with_threads
 def begin(
     problem: Problem, theta: np.ndarray, prior: Prior | None = None, steps: bool = True
 ) -> State:
