@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.io import write
 
 import samples
@@ -174,6 +175,23 @@ def test_accuracy_on_published_sets(tmp_path, crystals):
         for line in lines:
             assert all(line["train"][name] > 0 for name in line["train"])
     assert "ethanol 4:" in done.stdout
+
+
+def test_labels_that_no_potential_can_meet(tmp_path):
+    """Structures found again at another volume, and what their energies leave to a potential."""
+    relaxed = [bulk(element, a=4.0) for element in ("Ag", "Pd")]
+    relaxed.append(relaxed[0].repeat((2, 1, 1)))
+    relaxed[2].symbols[1] = "Pd"
+    unrelaxed = [relaxed[2].copy(), relaxed[0].copy(), bulk("Pd", "sc", a=2.5)]
+    unrelaxed[0].set_cell(1.002 * unrelaxed[0].cell, scale_atoms=True)
+    for name, structures, energy in (("relaxed", relaxed, -3.0), ("unrelaxed", unrelaxed, -3.006)):
+        labelled = [with_labels(a, energy * len(a), np.zeros((len(a), 3))) for a in structures]
+        write(tmp_path / f"test_{name}.xyz", labelled)
+    script = [sys.executable, FIT / "agpd_labels.py", tmp_path]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=100, check=True)
+    assert "volume +0.60%, energy -6.00 meV/atom" in done.stdout
+    assert "2 pairs of 3: 2 unrelaxed structures below" in done.stdout
+    assert f"at least {6 * (2 / 3) ** 0.5:.2f} meV/atom" in done.stdout
 
 
 def test_other_weights_of_levels_beside_the_usual_ones(tmp_path):
