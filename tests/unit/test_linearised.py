@@ -59,6 +59,17 @@ def test_parts_make_the_same_triangle(problem, monkeypatch):
         assert same.loss == pytest.approx(whole.loss, rel=1e-12)
 
 
+def test_wide_blocks_of_large_triangles(problem, monkeypatch):
+    """As from ten thousand columns on."""
+    potential, labelled = problem
+    usual = linearised(potential.kernel, labelled)
+    monkeypatch.setattr("mentor.fit.linearised._LARGE", 100)
+    wide = linearised(potential.kernel, labelled)
+    assert np.abs(wide.matrix - usual.matrix).max() <= 1e-12 * np.abs(usual.matrix).max()
+    assert np.abs(wide.vector - usual.vector).max() <= 1e-12 * np.abs(usual.vector).max()
+    assert wide.loss == pytest.approx(usual.loss, rel=1e-12)
+
+
 def test_structures_set_aside_are_a_tenth_and_nothing_is_lost():
     potential = samples.potential(2, level=4, seed=3)
     structures = []
