@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mentor.exceptions import InputError
@@ -242,3 +242,10 @@ def shortest_distances(structures: Sequence[Atoms], cutoff: float) -> dict[tuple
             least = float(distances[forward][codes == code].min())
             shortest[pair] = min(least, shortest.get(pair, np.inf))
     return {(chemical_symbols[a], chemical_symbols[b]): shortest[a, b] for a, b in sorted(shortest)}
+
+
+def compositions(structures: Sequence[Atoms], elements: Sequence[str] | None = None) -> np.ndarray:
+    """How many atoms of each element (by default all there are) structures have, (S, elements)."""
+    numbers = [atomic_numbers[symbol] for symbol in elements or ()]
+    numbers = numbers or sorted({z for atoms in structures for z in atoms.numbers.tolist()})
+    return np.array([[np.sum(atoms.numbers == z) for z in numbers] for atoms in structures], float)

@@ -1,6 +1,7 @@
 """Fitting: exact on data the model can represent, repeatable, resumable, clear about bad data."""
 
 import csv
+import io
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
+from rich.console import Console
 
 import mentor
 import samples
@@ -19,6 +21,14 @@ from mentor.fit.loss import Weights, labelled_set, loss
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
 from mentor.uncertainty import Posterior
+
+
+def text(shown) -> str:
+    """What a terminal of 100 columns shows."""
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(shown)
+    return console.export_text()
+
 
 KINDS = ["triclinic crystal", "molecule", "slab"]
 SMALL = {"level": 6, "cutoff": 4.5, "radial_basis_size": 8}
@@ -299,6 +309,30 @@ def test_errors_by_group(truth, data):
     assert table.counts == {"shifted": 2, "pushed": 2, "all": 4}
     assert "stress" not in table.groups["all"]
     assert table.as_dict()["groups"]["all"]["energy_per_atom"]["count"] == 4
+
+
+def test_energies_from_other_settings_are_told_apart(truth):
+    """Who puts two sets of labels together learns that they do not belong together."""
+    noise, structures = np.random.default_rng(5), []
+    for index, atoms in enumerate(labelled(truth, 48)):
+        silver = np.count_nonzero(atoms.symbols == "Ag")
+        energy = atoms.get_potential_energy() + 0.001 * len(atoms) * noise.normal()
+        if index % 2:
+            energy -= 0.004 * silver + 0.008 * (len(atoms) - silver)
+        structures.append(with_labels(atoms, energy=energy))
+        structures[-1].info["group"] = "theirs" if index % 2 else "ours"
+    table = mentor.errors(truth, structures)
+    shift = table.shifts["theirs"]
+    assert 0.004 <= shift.mean <= 0.008
+    assert 0.0005 <= shift.rmse <= 0.0015
+    evident = {name for name, each in table.shifts.items() if each.evident}
+    assert evident == {"theirs"}
+    assert table.as_dict()["groups"]["theirs"]["energy_shift"] == shift.as_dict()
+    assert text(table).count("theirs: energies are off by +") == 1
+    assert "One shift" not in text(mentor.errors(truth, structures[:24]))  # too few to tell
+    same = mentor.errors(truth, 10 * structures[1:2]).shifts["all"]  # one composition
+    assert same.evident
+    assert same.rmse <= 1e-9
 
 
 def test_stress_errors_are_in_GPa(truth, data):

@@ -14,10 +14,10 @@ from mentor.fit.comparison import Comparison, compare, spread
 from mentor.fit.disagreement import STRESS_UNITS, unit_of
 from mentor.fit.findings import Finding
 from mentor.fit.fitting import fit
-from mentor.fit.probe import absolute_fit, compositions
+from mentor.fit.probe import absolute_fit
 from mentor.fit.weighing import with_terms
 from mentor.potential import Potential
-from mentor.structures import labels
+from mentor.structures import compositions, labels
 
 ENERGY_RATIOS = {
     "are energies in Ha": 1 / 27.2114,

@@ -13,7 +13,7 @@ from mentor.evaluation import evaluate_structures, given_structures
 from mentor.exceptions import InputError
 from mentor.potential import Potential, opened
 from mentor.settings import command, option
-from mentor.structures import check_structures, labels
+from mentor.structures import check_structures, compositions, labels
 from mentor.uncertainty import Posterior, Uncertainty, given_posterior, standard_deviations
 from mentor.units import GPA
 
@@ -27,6 +27,10 @@ QUANTITIES = {
     "stress": "GPa",
 }
 """What is compared: E/N, each component of the forces, the length of their difference, σ."""
+
+_FEWEST = 10  # structures per shift of energies, below which it is not spoken of
+_SHIFTED = 0.5  # part of the RMSE that shifts leave, up to which it is,
+_NOTICED = 1e-3  # eV/atom, where that is larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,33 @@ class Error:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """Errors of energies per atom (eV/atom) as one energy for each element."""
+
+    mean: float
+    """Mean error, potential minus label."""
+    rmse: float
+    """What is left after taking out the shifts of all elements that fit best."""
+    evident: bool
+    """Whether little is left of errors that are worth a word."""
+
+    @classmethod
+    def of(cls, differences: np.ndarray, shares: np.ndarray) -> "Shift":
+        """Of ``differences`` (n,) of structures with ``shares`` (n, elements) of their atoms."""
+        shifts, _, rank, _ = np.linalg.lstsq(shares, differences, rcond=1e-6)
+        whole, left = (
+            float(np.sqrt(np.mean(each**2)))
+            for each in (differences, differences - shares @ shifts)
+        )
+        enough = len(differences) >= _FEWEST * rank and whole >= _NOTICED
+        return cls(float(differences.mean()), left, bool(enough and left <= _SHIFTED * whole))
+
+    def as_dict(self) -> dict[str, float]:
+        """``{mean, rmse}``."""
+        return {"mean": self.mean, "rmse": self.rmse}
+
+
+@dataclass(frozen=True)
 class ErrorTable:
     """Errors by group and quantity; the group ``all`` holds every structure."""
 
@@ -83,26 +114,34 @@ class ErrorTable:
     """Group -> quantity of :data:`QUANTITIES` -> error; quantities without labels are absent."""
     counts: dict[str, int]
     """Structures of each group."""
+    shifts: dict[str, Shift]
+    """Group with energies -> what of their errors is a shift."""
 
     def as_dict(self) -> dict[str, Any]:
         """Groups, each with its number of structures and ``{max, mae, rmse, count}``.
 
-        With uncertainties also ``within_68_95``, the parts of the errors within their intervals.
+        ``energy_shift`` is the mean error of energies per atom and the RMSE after one shift for
+        each element, eV/atom. With uncertainties also ``within_68_95``, the parts of the errors
+        within their intervals.
         """
         return {
             "units": QUANTITIES,
             "groups": {
                 name: {"structures": self.counts[name]}
                 | {quantity: error.as_dict() for quantity, error in errors.items()}
+                | ({"energy_shift": self.shifts[name].as_dict()} if name in self.shifts else {})
                 for name, errors in self.groups.items()
             },
         }
 
     def __rich__(self) -> Table:
-        """A line per group and quantity; the last column: how many are within the intervals."""
+        """A line per group and quantity; the last column: how many are within the intervals.
+
+        Beneath it a word on groups whose energies are shifted.
+        """
         every = [error for errors in self.groups.values() for error in errors.values()]
         calibrated = any(error.within is not None for error in every)
-        table = Table()
+        table = Table(caption="\n".join(self._notes()) or None, caption_justify="left")
         for name in ("group", "structures", "quantity", "unit"):
             table.add_column(name, justify="right" if name == "structures" else "left")
         for name in ("max", "MAE", "RMSE", "values", *(["68, 95 %"] * calibrated)):
@@ -122,6 +161,17 @@ class ErrorTable:
                     end_section=row == len(errors) - 1,
                 )
         return table
+
+    def _notes(self) -> list[str]:
+        """What to know of each group whose energies are shifted."""
+        return [
+            f"{name}: energies are off by {1000 * shift.mean:+.2f} meV/atom in the mean. One shift "
+            f"for each element would leave {1000 * shift.rmse:.2f} of "
+            f"{1000 * self.groups[name]['energy_per_atom'].rmse:.2f} meV/atom. Labels from other "
+            "settings of the QM code look like this, or structures unlike all that were fitted to."
+            for name, shift in self.shifts.items()
+            if shift.evident
+        ]
 
 
 @command(ErrorsSettings)
@@ -165,19 +215,25 @@ def error_table(
     by_group: dict[str, dict[str, list[np.ndarray]]] = {}
     within: dict[str, dict[str, list[np.ndarray]]] = {}
     counts: dict[str, int] = {}
+    shares: dict[str, list[np.ndarray]] = {}
     evaluated = evaluate_structures(potential, structures, grades=False)
     intervals = [None] * len(structures)
     if posterior is not None:
         intervals = standard_deviations(potential, posterior, structures)
     groups = [group_of(atoms) for atoms in structures]
     names = ["all"] if len(set(groups)) == 1 else [*dict.fromkeys(groups), "all"]
-    for atoms, result, group, own in zip(structures, evaluated, groups, intervals, strict=True):
+    atoms_of = compositions(structures, potential.elements)
+    for atoms, result, group, own, of_each in zip(
+        structures, evaluated, groups, intervals, atoms_of, strict=True
+    ):
         differences = _differences(atoms, result)
         inside = {} if own is None else _within(differences, own, len(atoms))
         for name in {group, "all"} & set(names):
             counts[name] = counts.get(name, 0) + 1
             for quantity, values in differences.items():
                 by_group.setdefault(name, {}).setdefault(quantity, []).append(values)
+            if "energy_per_atom" in differences:
+                shares.setdefault(name, []).append(of_each / len(atoms))
             for quantity, values in inside.items():
                 within.setdefault(name, {}).setdefault(quantity, []).append(values)
     if not by_group:
@@ -199,7 +255,12 @@ def error_table(
         for name in names
         if name in by_group
     }
-    return ErrorTable(table, counts)
+    shifts = {
+        name: Shift.of(np.concatenate(by_group[name]["energy_per_atom"]), np.array(shares[name]))
+        for name in names
+        if name in shares
+    }
+    return ErrorTable(table, counts, shifts)
 
 
 def group_of(atoms: Atoms) -> str:

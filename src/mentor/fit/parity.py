@@ -9,9 +9,9 @@ import numpy as np
 from mentor import plots
 from mentor.fit.comparison import Comparison, compare
 from mentor.fit.data import TrainingData
-from mentor.fit.probe import compositions
 from mentor.plots import Panel, parities
 from mentor.potential import Potential
+from mentor.structures import compositions
 from mentor.units import GPA
 
 if TYPE_CHECKING:

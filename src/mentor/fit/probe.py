@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
 
 from mentor import potential as potentials
 from mentor import progress
@@ -21,7 +20,7 @@ from mentor.fit.weighing import with_terms
 from mentor.neighbourhoods import neighbourhoods
 from mentor.potential import Potential
 from mentor.short_range import CLOSER
-from mentor.structures import labels, shortest_distances
+from mentor.structures import compositions, labels, shortest_distances
 
 LEVELS = (8, 12, 16)
 """Levels of the potential, from the first to the last that is tried."""
@@ -184,13 +183,6 @@ def _above_atoms(structures: Sequence[Atoms], energies: np.ndarray) -> np.ndarra
     _, left = absolute_fit(counts / N[:, None], energies[known] / N)
     rest[known] = left * N
     return rest / (spread(rest) or 1.0)
-
-
-def compositions(structures: Sequence[Atoms], elements: Sequence[str] | None = None) -> np.ndarray:
-    """How many atoms of each element (by default all there are) structures have, (S, elements)."""
-    numbers = [atomic_numbers[symbol] for symbol in elements or ()]
-    numbers = numbers or sorted({z for atoms in structures for z in atoms.numbers.tolist()})
-    return np.array([[np.sum(atoms.numbers == z) for z in numbers] for atoms in structures], float)
 
 
 def absolute_fit(columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
