@@ -103,11 +103,12 @@ def test_the_least_error_is_found(error, where):
     assert least_squares._least(error) == pytest.approx(where, abs=1e-6)
 
 
-def test_intervals_are_honest(low, many, unseen, tmp_path):
+@pytest.mark.parametrize("robust", [False, True])
+def test_intervals_are_honest(low, many, unseen, tmp_path, robust):
     """Errors left out in closed form are far too small with so many parameters."""
     path = tmp_path / "high.mtp"
-    options = {name: QUICK[name] for name in ("level_weights", "checks", "plots")}
-    options |= {"max_iterations": 1, "output": path, "memory": False}
+    options = {"level_weights": QUICK["level_weights"], "checks": robust, "plots": False}
+    options |= {"max_iterations": 1, "output": path, "memory": False, "robust": robust}
     mentor.train(many, potential=low, level=26, **options)
     table = mentor.errors(path, unseen, uncertainty=True)
     covered = table.groups["all"]["force_component"].within

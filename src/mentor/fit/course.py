@@ -65,20 +65,23 @@ def _fitted(
         options["watch"] = Watch(task, settings.tolerance, settings.max_iterations, settings.log)
         if settings.robust:
             trust = checked.trust.part(data.fitted)
-            return robust_fit(start, structures, trust=trust, validation=data.validation, **options)
-        fitted = fit(
-            start,
-            structures,
-            validation=data.validation,
-            checkpoint=settings.checkpoint,
-            resume=settings.resume and _begun(settings),
-            memory=memory,
-            remember=_leaves(settings, start, "memory"),
-            time_limit=seconds,
-            **options,
-        )
-        found = RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
-        if fitted.judged and not data.validation and _leaves(settings, start, "posterior"):
+            found = robust_fit(
+                start, structures, trust=trust, validation=data.validation, **options
+            )
+        else:
+            fitted = fit(
+                start,
+                structures,
+                validation=data.validation,
+                checkpoint=settings.checkpoint,
+                resume=settings.resume and _begun(settings),
+                memory=memory,
+                remember=_leaves(settings, start, "memory"),
+                time_limit=seconds,
+                **options,
+            )
+            found = RobustFit(fitted, Trust.full(len(structures)), structures, data.validation)
+        if found.fitted.judged and not data.validation and _leaves(settings, start, "posterior"):
             del options["watch"]
             found = with_witness(found, start, time_limit=seconds, **options)
     return found
