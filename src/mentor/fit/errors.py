@@ -212,55 +212,59 @@ def error_table(
     InputError
         No structure has a label.
     """
-    by_group: dict[str, dict[str, list[np.ndarray]]] = {}
-    within: dict[str, dict[str, list[np.ndarray]]] = {}
-    counts: dict[str, int] = {}
-    shares: dict[str, list[np.ndarray]] = {}
     evaluated = evaluate_structures(potential, structures, grades=False)
     intervals = [None] * len(structures)
     if posterior is not None:
         intervals = standard_deviations(potential, posterior, structures)
+    shares = compositions(structures, potential.elements)
+    shares /= shares.sum(axis=1, keepdims=True)
     groups = [group_of(atoms) for atoms in structures]
     names = ["all"] if len(set(groups)) == 1 else [*dict.fromkeys(groups), "all"]
-    atoms_of = compositions(structures, potential.elements)
-    for atoms, result, group, own, of_each in zip(
-        structures, evaluated, groups, intervals, atoms_of, strict=True
+    cases: dict[str, list[_Case]] = {name: [] for name in names}
+    for atoms, result, group, interval, share in zip(
+        structures, evaluated, groups, intervals, shares, strict=True
     ):
         differences = _differences(atoms, result)
-        inside = {} if own is None else _within(differences, own, len(atoms))
+        inside = {} if interval is None else _within(differences, interval, len(atoms))
         for name in {group, "all"} & set(names):
-            counts[name] = counts.get(name, 0) + 1
-            for quantity, values in differences.items():
-                by_group.setdefault(name, {}).setdefault(quantity, []).append(values)
-            if "energy_per_atom" in differences:
-                shares.setdefault(name, []).append(of_each / len(atoms))
-            for quantity, values in inside.items():
-                within.setdefault(name, {}).setdefault(quantity, []).append(values)
-    if not by_group:
+            cases[name].append(_Case(differences, inside, share))
+    counts = {name: len(each) for name, each in cases.items()}
+    table = {name: found for name, each in cases.items() if (found := _by_quantity(each))}
+    if not table:
         raise InputError(
             f"{source}: none of the {len(structures)} structures has an energy, forces or a "
             "stress; label them with a QM code first"
         )
-    table = {
-        name: {
-            quantity: Error.of(
-                np.concatenate(by_group[name][quantity]),
-                np.concatenate(within[name][quantity], axis=1)
-                if quantity in within.get(name, {})
-                else None,
-            )
-            for quantity in QUANTITIES
-            if quantity in by_group[name]
-        }
-        for name in names
-        if name in by_group
-    }
-    shifts = {
-        name: Shift.of(np.concatenate(by_group[name]["energy_per_atom"]), np.array(shares[name]))
-        for name in names
-        if name in shares
-    }
-    return ErrorTable(table, counts, shifts)
+    energies = (name for name, found in table.items() if "energy_per_atom" in found)
+    return ErrorTable(table, counts, {name: _shift(cases[name]) for name in energies})
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """What one structure adds to a table."""
+
+    differences: dict[str, np.ndarray]
+    inside: dict[str, np.ndarray]
+    shares: np.ndarray
+
+
+def _by_quantity(cases: Sequence[_Case]) -> dict[str, Error]:
+    """Errors of each quantity with labels."""
+    found = {}
+    for quantity in QUANTITIES:
+        values = [case.differences[quantity] for case in cases if quantity in case.differences]
+        inside = [case.inside[quantity] for case in cases if quantity in case.inside]
+        if values:
+            within = np.concatenate(inside, axis=1) if inside else None
+            found[quantity] = Error.of(np.concatenate(values), within)
+    return found
+
+
+def _shift(cases: Sequence[_Case]) -> Shift:
+    """Of the energies."""
+    known = [case for case in cases if "energy_per_atom" in case.differences]
+    differences = np.concatenate([case.differences["energy_per_atom"] for case in known])
+    return Shift.of(differences, np.array([case.shares for case in known]))
 
 
 def group_of(atoms: Atoms) -> str:
