@@ -244,12 +244,13 @@ def draw(record: Record) -> object:
             seconds = [each["seconds"] for each in line["curve"]]
             errors = [each["eV/Å"] for each in line["curve"]]
             label = None if section == "mentor" and number else name
-            axes.plot(seconds, errors, color=colour, label=label)
+            above = 2 + 1 / seconds[-1]  # short curves, which others begin with
+            axes.plot(seconds, errors, color=colour, label=label, zorder=above)
     axes.set(xscale="log", yscale="log", xlabel="CPU seconds", ylabel="RMSE of forces, eV/Å")
     lowest = min(each["eV/Å"] for line in record.sections["mentor"]
                  for each in line["curve"])  # fmt: skip
     axes.set_ylim(0.7 * lowest, 200 * lowest)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
 
 
