@@ -9,6 +9,7 @@ import scipy.linalg
 from ase import Atoms
 from ase.build import bulk, molecule
 from numpy.polynomial.chebyshev import chebvander
+from rich.console import Console
 from tblite.ase import TBLite
 
 import mentor
@@ -189,6 +190,13 @@ CORE_DAMAGE = [
     ("RBChebyshev_zbl", "RBChebyshev", "core_radii", "needs radial_basis_type = RBChebyshev_zbl"),
 ]
 """Text to replace, its replacement, the line that is named, and the message."""
+
+
+def shown(result, width: int = 100) -> str:
+    """What a terminal of ``width`` columns shows of ``result``."""
+    with (console := Console(width=width)).capture() as capture:
+        console.print(result)
+    return capture.get()
 
 
 def methanol(count: int, seed: int = 0, temperature: float = 600.0) -> list[Atoms]:

@@ -1,12 +1,10 @@
 """Settings that a beginner never touches: chosen by validation, within a budget, repeatably."""
 
-import io
 import json
 
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
-from rich.console import Console
 
 import mentor
 import samples
@@ -84,9 +82,7 @@ def test_the_table_is_shown_printed_as_json_and_written(result):
     assert json.loads(record.read_text()) == document
     assert {record, record.with_suffix(".png")} <= set(result.files)
     assert all(path.exists() for path in result.files)
-    console = Console(width=100, file=io.StringIO())
-    console.print(result)
-    shown = " ".join(console.file.getvalue().split())
+    shown = " ".join(samples.shown(result).split())
     assert "accuracy against cost" in shown
     assert f"the same again: {result.choice.options}" in shown
 

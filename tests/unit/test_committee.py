@@ -9,7 +9,6 @@ import pytest
 from ase.build import bulk
 from ase.constraints import FixBondLength
 from ase.io import write
-from rich.console import Console
 
 import mentor
 import samples
@@ -59,9 +58,8 @@ def test_the_lesson_is_told(taught):
     lesson = result.lesson
     assert abs(lesson.temperature - 600.0) <= 120.0
     assert lesson.as_dict().keys() >= {"members", "structures", "temperature_K"}
-    with (console := Console(width=400)).capture() as capture:
-        console.print(result)
-    assert f"taught by a committee of 3 on {lesson.structures} structures" in capture.get()
+    told = f"taught by a committee of 3 on {lesson.structures} structures"
+    assert told in samples.shown(result, width=400)
     assert json.dumps(result.as_dict()["committee"])
 
 

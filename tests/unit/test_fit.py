@@ -1,7 +1,6 @@
 """Fitting: exact on data the model can represent, repeatable, resumable, clear about bad data."""
 
 import csv
-import io
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
-from rich.console import Console
 
 import mentor
 import samples
@@ -21,14 +19,6 @@ from mentor.fit.loss import Weights, labelled_set, loss
 from mentor.neighbourhoods import neighbourhoods
 from mentor.structures import with_labels
 from mentor.uncertainty import Posterior
-
-
-def text(shown) -> str:
-    """What a terminal of 100 columns shows."""
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(shown)
-    return console.export_text()
-
 
 KINDS = ["triclinic crystal", "molecule", "slab"]
 SMALL = {"level": 6, "cutoff": 4.5, "radial_basis_size": 8}
@@ -328,8 +318,10 @@ def test_energies_from_other_settings_are_told_apart(truth):
     evident = {name for name, each in table.shifts.items() if each.evident}
     assert evident == {"theirs"}
     assert table.as_dict()["groups"]["theirs"]["energy_shift"] == shift.as_dict()
-    assert text(table).count("theirs: energies are off by +") == 1
-    assert "One shift" not in text(mentor.errors(truth, structures[:24]))  # too few to tell
+    assert samples.shown(table).count("theirs: energies are off by +") == 1
+    assert "One shift" not in samples.shown(
+        mentor.errors(truth, structures[:24])
+    )  # too few to tell
     same = mentor.errors(truth, 10 * structures[1:2]).shifts["all"]  # one composition
     assert same.evident
     assert same.rmse <= 1e-9

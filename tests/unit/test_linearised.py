@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.linalg.lapack import dtpqrt
 
 import samples
 from mentor.fit.least_squares import Point
@@ -62,9 +63,16 @@ def test_parts_make_the_same_triangle(problem, monkeypatch):
 def test_wide_blocks_of_large_triangles(problem, monkeypatch):
     """As from ten thousand columns on."""
     potential, labelled = problem
-    usual = linearised(potential.kernel, labelled)
-    monkeypatch.setattr("mentor.fit.linearised._LARGE", 100)
+    usual, blocks = linearised(potential.kernel, labelled), []
+
+    def watched(triangular, block, *matrices, **overwriting):
+        blocks.append(block)
+        return dtpqrt(triangular, block, *matrices, **overwriting)
+
+    monkeypatch.setattr("mentor.fit.linearised._LARGE", 1)
+    monkeypatch.setattr("mentor.fit.linearised.dtpqrt", watched)
     wide = linearised(potential.kernel, labelled)
+    assert set(blocks) == {min(128, potential.parameter_count + 1)}
     assert np.abs(wide.matrix - usual.matrix).max() <= 1e-12 * np.abs(usual.matrix).max()
     assert np.abs(wide.vector - usual.vector).max() <= 1e-12 * np.abs(usual.vector).max()
     assert wide.loss == pytest.approx(usual.loss, rel=1e-12)
